@@ -1,0 +1,108 @@
+//! What travels between operators: many items at a time, in one of two forms.
+//!
+//! Rows are whole items. Keyed rows have their key beside them, already taken
+//! out and hashed, so that routing and state need not look into the item. A
+//! further form (columns) would be a further variant here.
+
+use std::fmt;
+
+use timely::Accountable;
+
+use crate::host::{Failure, Host};
+
+/// Items that travel together.
+pub enum Batch<H: Host> {
+    /// Whole items.
+    Rows(Vec<H::Item>),
+    /// Items taken apart into key and value.
+    Keyed(Vec<(H::Key, H::Item)>),
+}
+
+impl<H: Host> Batch<H> {
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Keyed(pairs) => pairs.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The items as whole rows.
+    pub fn into_rows(self, scope: H::Scope<'_>) -> Vec<H::Item> {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Keyed(pairs) => pairs
+                .into_iter()
+                .map(|(key, value)| H::join(scope, key, value))
+                .collect(),
+        }
+    }
+
+    /// The items as keys and values; fails on the first that isn't such a pair.
+    pub fn into_keyed(
+        self,
+        scope: H::Scope<'_>,
+    ) -> Result<Vec<(H::Key, H::Item)>, Failure<H>> {
+        match self {
+            Self::Rows(rows) => rows.into_iter().map(|row| H::split(scope, row)).collect(),
+            Self::Keyed(pairs) => Ok(pairs),
+        }
+    }
+
+    /// Adds the items of another batch behind these.
+    pub fn append(&mut self, scope: H::Scope<'_>, other: Self) {
+        match (&mut *self, other) {
+            (Self::Keyed(pairs), Self::Keyed(more)) => pairs.extend(more),
+            (Self::Rows(rows), more) => rows.extend(more.into_rows(scope)),
+            (Self::Keyed(_), more) => {
+                let mut rows = std::mem::take(self).into_rows(scope);
+                rows.extend(more.into_rows(scope));
+                *self = Self::Rows(rows);
+            }
+        }
+    }
+}
+
+impl<H: Host> Default for Batch<H> {
+    fn default() -> Self {
+        Self::Rows(Vec::new())
+    }
+}
+
+/// A stream with several consumers gives each its own handles to the same items.
+impl<H: Host> Clone for Batch<H> {
+    fn clone(&self) -> Self {
+        H::attach(|scope| match self {
+            Self::Rows(rows) => {
+                Self::Rows(rows.iter().map(|item| H::clone_item(scope, item)).collect())
+            }
+            Self::Keyed(pairs) => Self::Keyed(
+                pairs
+                    .iter()
+                    .map(|(key, value)| (H::clone_key(scope, key), H::clone_item(scope, value)))
+                    .collect(),
+            ),
+        })
+    }
+}
+
+impl<H: Host> Accountable for Batch<H> {
+    fn record_count(&self) -> i64 {
+        i64::try_from(self.len()).unwrap_or(i64::MAX)
+    }
+}
+
+impl<H: Host> fmt::Debug for Batch<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match self {
+            Self::Rows(_) => "Rows",
+            Self::Keyed(_) => "Keyed",
+        };
+        f.debug_tuple(form).field(&self.len()).finish()
+    }
+}

@@ -1,0 +1,91 @@
+//! What the operators of a run share.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use timely::scheduling::activate::Activator;
+
+use crate::clock::Clock;
+use crate::epoch::EpochBoard;
+use crate::error::Error;
+use crate::halt::{Halt, Reason};
+use crate::host::{Failure, Host};
+use crate::partitions::Assigned;
+use crate::plan::StepId;
+use crate::room::Room;
+
+/// What all workers of a process share.
+pub(crate) struct Shared<H: Host> {
+    pub(crate) halt: Halt<H>,
+    pub(crate) room: Room,
+    pub(crate) epochs: EpochBoard,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) epoch_interval: Duration,
+    /// Who owns the partitions of each partitioned source and sink.
+    pub(crate) partitions: HashMap<StepId, Vec<Assigned>>,
+}
+
+/// What the operators on one worker share.
+pub(crate) struct Context<H: Host> {
+    pub(crate) worker: usize,
+    pub(crate) workers: usize,
+    pub(crate) shared: Arc<Shared<H>>,
+    /// The sources of this worker, to be woken when another begins an epoch.
+    pub(crate) sources: Rc<RefCell<Vec<Activator>>>,
+}
+
+impl<H: Host> Clone for Context<H> {
+    fn clone(&self) -> Self {
+        Self {
+            worker: self.worker,
+            workers: self.workers,
+            shared: Arc::clone(&self.shared),
+            sources: Rc::clone(&self.sources),
+        }
+    }
+}
+
+impl<H: Host> Context<H> {
+    pub(crate) fn is_halted(&self) -> bool {
+        self.shared.halt.is_raised()
+    }
+
+    /// The partitions of a step that this worker owns, in the order of their names,
+    /// each with its index among all.
+    pub(crate) fn owned_partitions(&self, step: &StepId) -> Vec<(usize, String)> {
+        self.partitions(step)
+            .iter()
+            .enumerate()
+            .filter(|(_, assigned)| assigned.worker == self.worker)
+            .map(|(index, assigned)| (index, assigned.part.clone()))
+            .collect()
+    }
+
+    /// All partitions of a step, in the order of their names.
+    pub(crate) fn partitions(&self, step: &StepId) -> &[Assigned] {
+        self.shared.partitions.get(step).map_or(&[], Vec::as_slice)
+    }
+
+    /// Stops the run because of a failure in a step. If it is stopping already,
+    /// the failure is reported instead.
+    pub(crate) fn fail(&self, scope: H::Scope<'_>, step: &StepId, failure: Failure<H>) {
+        let reason = Reason::Failed(Error::Step {
+            step: step.clone(),
+            worker: Some(self.worker),
+            failure,
+        });
+        if let Some(Reason::Failed(Error::Step { failure, .. })) = self.shared.halt.raise(reason) {
+            H::report(scope, failure);
+        }
+    }
+}
+
+impl<H: Host> fmt::Debug for Context<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {} of {}", self.worker, self.workers)
+    }
+}

@@ -1,0 +1,51 @@
+//! How a run can fail.
+
+use std::fmt;
+
+use crate::host::{Failure, Host};
+use crate::plan::{PlanError, StepId};
+
+/// Why a run did not end well.
+pub enum Error<H: Host> {
+    /// The dataflow can't run at all.
+    Plan(PlanError),
+    /// User code failed in a step.
+    Step {
+        /// The step, as its author wrote it.
+        step: StepId,
+        /// The worker it happened on; `None` before the workers start.
+        worker: Option<usize>,
+        /// What happened.
+        failure: Failure<H>,
+    },
+    /// The caller asked to stop, with this error.
+    Interrupted(H::Error),
+    /// A defect of the engine itself.
+    Internal(String),
+}
+
+impl<H: Host> From<PlanError> for Error<H> {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl<H: Host> fmt::Debug for Error<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(f),
+            Self::Step {
+                step,
+                worker,
+                failure,
+            } => f
+                .debug_struct("Step")
+                .field("step", step)
+                .field("worker", worker)
+                .field("failure", failure)
+                .finish(),
+            Self::Interrupted(_) => f.write_str("Interrupted"),
+            Self::Internal(message) => f.debug_tuple("Internal").field(message).finish(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The seam to a language runtime.
+//!
+//! The engine moves items that it can't look into. What it must do with them
+//! (copy one for a second consumer, take a `(key, value)` pair apart) it asks of
+//! a [`Host`]. The Python host lives in the binding crate; tests bring one of
+//! plain integers, so that everything here runs without an interpreter.
+
+use std::fmt;
+
+use twox_hash::XxHash3_64;
+
+/// A language runtime whose values flow through the engine.
+pub trait Host: Sized + 'static {
+    /// One item of a stream.
+    type Item: Send + 'static;
+    /// The key of a keyed item.
+    type Key: Key;
+    /// What a failed call into user code leaves behind.
+    type Error: Send + 'static;
+    /// Proof of being attached to the runtime, needed to touch any value of it.
+    type Scope<'a>: Copy;
+
+    /// Attaches the calling thread to the runtime for as long as `work` takes.
+    ///
+    /// Operators call this once per activation, not per item.
+    fn attach<R>(work: impl for<'a> FnOnce(Self::Scope<'a>) -> R) -> R;
+
+    /// Another handle to the same item.
+    fn clone_item(scope: Self::Scope<'_>, item: &Self::Item) -> Self::Item;
+
+    /// Another handle to the same key.
+    fn clone_key(scope: Self::Scope<'_>, key: &Self::Key) -> Self::Key;
+
+    /// Takes a `(key, value)` pair apart.
+    fn split(
+        scope: Self::Scope<'_>,
+        item: Self::Item,
+    ) -> Result<(Self::Key, Self::Item), Failure<Self>>;
+
+    /// Puts a `(key, value)` pair together.
+    fn join(scope: Self::Scope<'_>, key: Self::Key, value: Self::Item) -> Self::Item;
+
+    /// Reports an error that can't be raised any more, because the run is ending
+    /// for another reason.
+    fn report(scope: Self::Scope<'_>, failure: Failure<Self>);
+}
+
+/// The key of a keyed item: text, with its hash at hand.
+pub trait Key: Send + 'static {
+    /// The key as text.
+    fn as_str(&self) -> &str;
+
+    /// [`stable_hash`] of the text, computed once.
+    fn stable_hash(&self) -> u64;
+}
+
+/// The hash that decides which worker owns a key.
+///
+/// XXH3, 64 bits, seed 0, of the key in UTF-8. It is the same in every process
+/// and every release: stored state is found again by it.
+pub fn stable_hash(key: &str) -> u64 {
+    XxHash3_64::oneshot(key.as_bytes())
+}
+
+/// A call into user code that failed.
+pub struct Failure<H: Host> {
+    /// What was being done, to complete the sentence "failed while ...".
+    pub doing: String,
+    /// The key that was being worked on, if there is one.
+    pub key: Option<String>,
+    /// A short description of the item, if there is one.
+    pub item: Option<String>,
+    /// The error that user code raised.
+    pub cause: H::Error,
+}
+
+impl<H: Host> Failure<H> {
+    /// A failure of a call that isn't about one key or item.
+    pub fn new(doing: impl Into<String>, cause: H::Error) -> Self {
+        Self {
+            doing: doing.into(),
+            key: None,
+            item: None,
+            cause,
+        }
+    }
+
+    /// Says which key was being worked on.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    /// Says which item was being worked on.
+    #[must_use]
+    pub fn with_item(mut self, item: String) -> Self {
+        self.item = Some(item);
+        self
+    }
+}
+
+impl<H: Host> fmt::Debug for Failure<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("doing", &self.doing)
+            .field("key", &self.key)
+            .field("item", &self.item)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stable_hash;
+
+    /// Stored state is found by these numbers: they may never change.
+    #[test]
+    fn hash_is_pinned() {
+        assert_eq!(stable_hash(""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(stable_hash("a"), 0xe6c6_32b6_1e96_4e1f);
+    }
+}

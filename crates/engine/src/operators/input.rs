@@ -1,0 +1,259 @@
+//! `input`: brings the items of a source into the dataflow.
+//!
+//! A worker polls its partitions in turn, one batch each per activation, as far as
+//! they are awake and there is room. Each partition counts its own epochs and
+//! holds its own capability, so one that sleeps doesn't stop another.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use timely::dataflow::Scope;
+use timely::dataflow::channels::pushers::Output;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::scheduling::SyncActivator;
+
+use crate::batch::Batch;
+use crate::clock::Micros;
+use crate::context::Context;
+use crate::epoch::Ticker;
+use crate::halt::Reason;
+use crate::host::{Failure, Host};
+use crate::logic::{Polled, SourcePartition};
+use crate::operators::open::Open;
+use crate::physical::PhysicalOperator;
+use crate::plan::Source;
+use crate::timely_ext::timer::Timer;
+use crate::timely_ext::{BatchStream, Time};
+
+/// How soon a source that had nothing, and doesn't say when it will, is asked again.
+const EMPTY_PAUSE: Duration = Duration::from_millis(1);
+
+pub(crate) type Parts<H> = Vec<Open<H, dyn SourcePartition<H>>>;
+
+/// Opens the partitions of this worker.
+pub(crate) fn open_source<H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    source: &Source<H>,
+    scope: H::Scope<'_>,
+) -> Result<Parts<H>, Failure<H>> {
+    match source {
+        Source::Dynamic(source) => {
+            let part = source.build(scope, &operator.id, context.worker, context.workers)?;
+            Ok(vec![Open::new(part)])
+        }
+        Source::Partitioned(source) => context
+            .owned_partitions(&operator.id)
+            .into_iter()
+            .map(|(_, part)| Ok(Open::new(source.build_part(scope, &operator.id, &part)?)))
+            .collect(),
+    }
+}
+
+pub(crate) fn input<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    parts: Parts<H>,
+    scope: Scope<'scope, Time>,
+) -> BatchStream<'scope, H> {
+    let mut builder = OperatorBuilder::new(operator.id.to_string(), scope);
+    let address = builder.operator_info().address;
+    let (mut output, stream) = builder.new_output();
+    let activator = || scope.activator_for(Rc::clone(&address));
+    context.sources.borrow_mut().push(activator());
+    let mut timer = Timer::new(activator());
+    let mut queue = RoomQueue::new(scope.worker().sync_activator_for(address.to_vec()));
+
+    let context = context.clone();
+    let step = operator.written_as.clone();
+    builder.build(move |mut capabilities| {
+        let mut readers = Vec::new();
+        if let Some(capability) = capabilities.pop() {
+            readers.extend(
+                parts
+                    .into_iter()
+                    .map(|part| Reader::new(&context, part, &capability)),
+            );
+        }
+        move |_frontiers| {
+            if context.is_halted() {
+                // Closes the partitions.
+                readers.clear();
+                return;
+            }
+            let has_room = queue.has_room(&context);
+            let wall = context.shared.clock.wall();
+            if has_room && readers.iter().any(|reader| reader.is_due(wall)) {
+                H::attach(|scope| {
+                    readers.retain_mut(|reader| {
+                        reader
+                            .poll(&context, scope, &mut output)
+                            .unwrap_or_else(|failure| {
+                                context.fail(scope, &step, failure);
+                                false
+                            })
+                    });
+                });
+            }
+            let (wall, now) = (
+                context.shared.clock.wall(),
+                context.shared.clock.monotonic(),
+            );
+            let waits = readers.iter_mut().filter_map(|reader| {
+                reader.keep_up(&context, now);
+                reader.wait(wall, now, has_room)
+            });
+            if let Some(wait) = waits.min() {
+                timer.wake_after(wait, now);
+            }
+        }
+    });
+    stream
+}
+
+/// A source's place in the queue for room.
+struct RoomQueue {
+    activator: SyncActivator,
+    is_queued: Arc<AtomicBool>,
+}
+
+impl RoomQueue {
+    fn new(activator: SyncActivator) -> Self {
+        Self {
+            activator,
+            is_queued: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Whether there is room. If not, the source will be woken when there is.
+    fn has_room<H: Host>(&mut self, context: &Context<H>) -> bool {
+        let room = &context.shared.room;
+        if room.is_free() {
+            return true;
+        }
+        if !self.is_queued.swap(true, Ordering::AcqRel) {
+            let (activator, is_queued) = (self.activator.clone(), Arc::clone(&self.is_queued));
+            room.when_free(move || {
+                is_queued.store(false, Ordering::Release);
+                // Its worker may have stopped by now.
+                let _ = activator.activate();
+            });
+        }
+        false
+    }
+}
+
+/// When a partition is to be polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awake {
+    /// It has not been asked yet.
+    Unasked,
+    /// As soon as possible.
+    Now,
+    /// Not before this moment.
+    At(Micros),
+}
+
+/// One partition, as its worker reads it.
+struct Reader<H: Host> {
+    part: Open<H, dyn SourcePartition<H>>,
+    capability: Capability<Time>,
+    ticker: Ticker,
+    awake: Awake,
+}
+
+impl<H: Host> Reader<H> {
+    fn new(
+        context: &Context<H>,
+        part: Open<H, dyn SourcePartition<H>>,
+        capability: &Capability<Time>,
+    ) -> Self {
+        let shared = &context.shared;
+        let ticker = Ticker::new(shared.epoch_interval, shared.clock.monotonic());
+        Self {
+            part,
+            capability: capability.delayed(&ticker.epoch().0),
+            ticker,
+            awake: Awake::Unasked,
+        }
+    }
+
+    fn is_due(&self, wall: Micros) -> bool {
+        match self.awake {
+            Awake::Unasked | Awake::Now => true,
+            Awake::At(moment) => moment <= wall,
+        }
+    }
+
+    /// Takes one batch if it is time; returns whether the partition goes on.
+    fn poll(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        output: &mut Output<Time, Batch<H>>,
+    ) -> Result<bool, Failure<H>> {
+        let clock = &context.shared.clock;
+        if self.awake == Awake::Unasked {
+            self.awake = self.next_awake(scope, Awake::Now)?;
+        }
+        if context.is_halted() || !self.is_due(clock.wall()) {
+            return Ok(true);
+        }
+        let mut emit = Vec::new();
+        match self.part.get().next_batch(scope, &mut emit)? {
+            Polled::More => {}
+            Polled::End => {
+                self.part.close(scope)?;
+                return Ok(false);
+            }
+            Polled::Abort => {
+                context.shared.halt.raise(Reason::Aborted);
+                return Ok(false);
+            }
+        }
+        let otherwise = if emit.is_empty() {
+            Awake::At(clock.wall().after(EMPTY_PAUSE))
+        } else {
+            let mut batch = Batch::Rows(emit);
+            output.activate().give(&self.capability, &mut batch);
+            Awake::Now
+        };
+        self.awake = self.next_awake(scope, otherwise)?;
+        let newest = context.shared.epochs.newest();
+        self.ticker.after_batch(clock.monotonic(), newest);
+        Ok(true)
+    }
+
+    fn next_awake(
+        &mut self,
+        scope: H::Scope<'_>,
+        otherwise: Awake,
+    ) -> Result<Awake, Failure<H>> {
+        let moment = self.part.get().next_awake(scope)?;
+        Ok(moment.map_or(otherwise, Awake::At))
+    }
+
+    /// Goes on to the epoch that it should be in by now.
+    fn keep_up(&mut self, context: &Context<H>, now: Duration) {
+        let epochs = &context.shared.epochs;
+        self.ticker.while_idle(now, epochs.newest());
+        epochs.begun(self.ticker.epoch());
+        if *self.capability.time() < self.ticker.epoch().0 {
+            self.capability.downgrade(&self.ticker.epoch().0);
+        }
+    }
+
+    /// How long until there is something to do, unless it is woken before.
+    fn wait(&self, wall: Micros, now: Duration, has_room: bool) -> Option<Duration> {
+        let until_epoch = self.ticker.idle_for(now);
+        let until_awake = match self.awake {
+            _ if !has_room => None,
+            Awake::Unasked | Awake::Now => Some(Duration::ZERO),
+            Awake::At(moment) => Some(moment.since(wall)),
+        };
+        [until_epoch, until_awake].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,31 @@
+//! `inspect_debug`: looks at items as they pass.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::host::Host;
+use crate::logic::Inspector;
+use crate::physical::PhysicalOperator;
+use crate::timely_ext::BatchStream;
+use crate::timely_ext::transform::transform;
+
+pub(crate) fn inspect_debug<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    inspector: &Arc<dyn Inspector<H>>,
+    up: BatchStream<'scope, H>,
+) -> BatchStream<'scope, H> {
+    let inspector = Arc::clone(inspector);
+    let step = operator.written_as.clone();
+    let worker = context.worker;
+    let [down] = transform(context, operator, up, move |scope, epoch, batch, [out]| {
+        let items = batch.into_rows(scope);
+        for item in &items {
+            inspector.inspect(scope, &step, item, epoch, worker)?;
+        }
+        out.push(Batch::Rows(items));
+        Ok(())
+    });
+    down
+}

@@ -1,0 +1,128 @@
+//! `stateful_batch`: logic and state for each key.
+//!
+//! Items are routed by the hash of their key, so that all of a key's are seen by
+//! one worker. What a worker does with its keys is in [`keys`], free of timely;
+//! here are only the routing, and the timely operator around it.
+
+mod keys;
+mod timers;
+
+use std::sync::Arc;
+
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::host::{Host, Key};
+use crate::logic::StatefulBatch;
+use crate::operators::stateful_batch::keys::Keys;
+use crate::physical::PhysicalOperator;
+use crate::timely_ext::BatchStream;
+use crate::timely_ext::exchange::{Parcel, Sorter, exchange};
+use crate::timely_ext::receive::receive;
+use crate::timely_ext::timer::Timer;
+use crate::timely_ext::transform::{gather, transform};
+
+pub(crate) fn stateful_batch<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    builder: &Arc<dyn StatefulBatch<H>>,
+    up: BatchStream<'scope, H>,
+) -> BatchStream<'scope, H> {
+    let routed = if context.workers == 1 {
+        up
+    } else {
+        route(context, operator, up)
+    };
+    apply(context, operator, builder, routed)
+}
+
+/// Sends each item to the worker that owns its key.
+fn route<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    up: BatchStream<'scope, H>,
+) -> BatchStream<'scope, H> {
+    let workers = context.workers as u64;
+    let shared = Arc::clone(&context.shared);
+    let mut sorter = Sorter::new(context.workers);
+    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+        shared.room.take(batch.len());
+        for (key, value) in batch.into_keyed(scope)? {
+            // Less than the number of workers, which is a `usize`.
+            #[expect(clippy::cast_possible_truncation)]
+            let worker = (key.stable_hash() % workers) as usize;
+            sorter.put(worker, (key, value));
+        }
+        out.extend(sorter.drain().map(|(worker, pairs)| Parcel {
+            worker,
+            partition: 0,
+            batch: Batch::Keyed(pairs),
+        }));
+        Ok(())
+    });
+    exchange(context, &operator.id.0, parcels)
+}
+
+fn apply<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    builder: &Arc<dyn StatefulBatch<H>>,
+    up: BatchStream<'scope, H>,
+) -> BatchStream<'scope, H> {
+    let scope = up.scope();
+    let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
+    let mut timer = Timer::new(scope.activator_for(operator_builder.operator_info().address));
+    let mut input = operator_builder.new_input(up, Pipeline);
+    operator_builder.set_notify_for(0, FrontierInterest::Always);
+    let (mut output, down) = operator_builder.new_output::<Batch<H>>();
+
+    let context = context.clone();
+    let step = operator.written_as.clone();
+    let mut keys = Keys::new(Arc::clone(builder));
+    operator_builder.build(move |mut capabilities| {
+        // Held at the input's frontier, to emit what timers and the end bring.
+        let mut held = capabilities.pop();
+        move |frontiers| {
+            let arrivals = receive::<H, _, _>(&mut input);
+            let frontier = frontiers[0].frontier().first().copied();
+            let wall = context.shared.clock.wall();
+            let has_ended = frontier.is_none() && held.is_some();
+            if context.is_halted() {
+                held = None;
+                return;
+            }
+            if let (Some(held), Some(frontier)) = (&mut held, frontier) {
+                held.downgrade(&frontier);
+            }
+            if !arrivals.is_empty() || keys.is_due(wall) || has_ended {
+                H::attach(|scope| {
+                    let mut session = output.activate();
+                    let outcome = (|| {
+                        for arrival in arrivals {
+                            let (capability, _, batch) = gather(scope, arrival);
+                            let made = keys.on_batch(scope, batch.into_keyed(scope)?)?;
+                            session.give(&capability, &mut Batch::Keyed(made));
+                        }
+                        let Some(held) = &held else { return Ok(()) };
+                        let made = keys.on_time(scope, wall, has_ended)?;
+                        session.give(held, &mut Batch::Keyed(made));
+                        Ok(())
+                    })();
+                    if let Err(failure) = outcome {
+                        context.fail(scope, &step, failure);
+                    }
+                });
+            }
+            if has_ended {
+                held = None;
+            } else if let Some(due) = keys.next_due() {
+                let now = context.shared.clock.monotonic();
+                timer.wake_after(due.since(context.shared.clock.wall()), now);
+            }
+        }
+    });
+    down
+}

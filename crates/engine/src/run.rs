@@ -1,0 +1,270 @@
+//! Running a plan: workers, their loop, and how it ends.
+//!
+//! With one worker the calling thread is the worker, since user code may depend on
+//! the thread that it was made in. With more, each has a thread of its own, and the
+//! calling thread only waits. Either way the calling thread is the one that looks,
+//! now and then, whether it is to stop.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use timely::communication::allocator::{Allocator, Thread};
+use timely::execute::execute_from;
+use timely::worker::Worker;
+use timely::{CommunicationConfig, WorkerConfig};
+
+use crate::clock::{Clock, timely_origin};
+use crate::compile::compile;
+use crate::context::{Context, Shared};
+use crate::epoch::EpochBoard;
+use crate::error::Error;
+use crate::halt::{Halt, Reason};
+use crate::host::{Failure, Host};
+use crate::partitions::{Assigned, assign};
+use crate::physical::{Physical, PhysicalOperator, fuse, lower};
+use crate::plan::{Core, Plan, Sink, Source, StepId};
+use crate::room::Room;
+
+/// The longest that a worker sleeps, and so the longest that it takes to notice
+/// that it is to stop.
+const PARK: Duration = Duration::from_millis(50);
+
+/// How often the caller's wish to stop is looked for while there is work to do.
+const PULSE: Duration = Duration::from_millis(10);
+
+/// How a plan is to be run.
+pub struct Settings {
+    /// How many workers; at least one.
+    pub workers: usize,
+    /// How long an epoch lasts. Zero makes an epoch of every batch of a source.
+    pub epoch_interval: Duration,
+    /// About how many items may be on their way between workers.
+    pub room: usize,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Settings {
+    /// How long an epoch lasts if nothing else is said.
+    pub const EPOCH_INTERVAL: Duration = Duration::from_secs(10);
+
+    /// How many items may be on their way, for each worker, if nothing else is said:
+    /// enough to keep workers busy with batches of a thousand, and of little weight.
+    pub const ROOM_PER_WORKER: usize = 16_384;
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("workers", &self.workers)
+            .field("epoch_interval", &self.epoch_interval)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a run ended, if nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every source reached its end, and every sink took everything.
+    Finished,
+    /// A source asked to stop at once.
+    Aborted,
+}
+
+/// Runs a plan to its end.
+///
+/// `interrupted` is called on the calling thread now and then; an error from it
+/// stops the run. Must not be called attached to the host: workers would wait for
+/// each other.
+pub fn run<H: Host>(
+    plan: &Plan<H>,
+    settings: &Settings,
+    interrupted: impl FnMut() -> Result<(), H::Error>,
+) -> Result<Ending, Error<H>> {
+    plan.validate()?;
+    let physical = Arc::new(fuse(lower(plan)));
+    let workers = settings.workers.max(1);
+    let shared = Arc::new(Shared {
+        halt: Halt::new(),
+        room: Room::new(settings.room),
+        epochs: EpochBoard::new(),
+        clock: Arc::clone(&settings.clock),
+        epoch_interval: settings.epoch_interval,
+        partitions: list_partitions(&physical, workers)?,
+    });
+    if workers == 1 {
+        run_here(&physical, &shared, interrupted);
+    } else {
+        run_threads(&physical, &shared, workers, interrupted)?;
+    }
+    match shared.halt.take_reason() {
+        None => Ok(Ending::Finished),
+        Some(Reason::Aborted) => Ok(Ending::Aborted),
+        Some(Reason::Failed(error)) => Err(error),
+    }
+}
+
+/// Asks partitioned sources and sinks for their partitions, and says who owns which.
+fn list_partitions<H: Host>(
+    physical: &Physical<H>,
+    workers: usize,
+) -> Result<HashMap<StepId, Vec<Assigned>>, Error<H>> {
+    H::attach(|scope| {
+        let mut all = HashMap::new();
+        for operator in &physical.operators {
+            let listed = match &operator.kind {
+                Core::Input(Source::Partitioned(source)) => source.list_parts(scope),
+                Core::Output(Sink::Partitioned(sink)) => sink.list_parts(scope),
+                _ => continue,
+            };
+            let parts = listed.map_err(|failure| before_start(operator, failure))?;
+            all.insert(operator.id.clone(), assign(parts, workers));
+        }
+        Ok(all)
+    })
+}
+
+fn before_start<H: Host>(operator: &PhysicalOperator<H>, failure: Failure<H>) -> Error<H> {
+    Error::Step {
+        step: operator.written_as.clone(),
+        worker: None,
+        failure,
+    }
+}
+
+/// The calling thread is the only worker.
+fn run_here<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    mut interrupted: impl FnMut() -> Result<(), H::Error>,
+) {
+    let clock = Arc::clone(&shared.clock);
+    let mut looked_at = clock.monotonic();
+    let mut worker = Worker::new(
+        WorkerConfig::default(),
+        Allocator::Thread(Thread::default()),
+        Some(timely_origin()),
+    );
+    work(physical, shared, &mut worker, || {
+        let now = clock.monotonic();
+        if now.saturating_sub(looked_at) < PULSE {
+            return Ok(());
+        }
+        looked_at = now;
+        interrupted()
+    });
+}
+
+/// Every worker has a thread; the calling thread waits for them.
+fn run_threads<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    workers: usize,
+    mut interrupted: impl FnMut() -> Result<(), H::Error>,
+) -> Result<(), Error<H>> {
+    let (allocators, transport) = CommunicationConfig::Process(workers)
+        .try_build()
+        .map_err(Error::Internal)?;
+    // Nothing is ever sent: the channel closes when the last worker has stopped and
+    // lets go of its sender.
+    let (sender, is_running) = mpsc::channel::<()>();
+    let guards = {
+        let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
+        execute_from(
+            allocators,
+            transport,
+            WorkerConfig::default(),
+            move |worker| {
+                let _sender = &sender;
+                work(&physical, &shared, worker, || Ok(()));
+            },
+        )
+        .map_err(Error::Internal)?
+    };
+    while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = interrupted() {
+            let reason = Reason::Failed(Error::Interrupted(error));
+            if shared.halt.raise(reason).is_some() {
+                // The second wish to stop: some worker is stuck in user code, and
+                // there is no use in waiting for it.
+                std::mem::forget(guards);
+                return Ok(());
+            }
+        }
+    }
+    drop(guards);
+    Ok(())
+}
+
+/// The life of one worker. Whatever goes wrong ends up in the halt flag.
+fn work<H: Host>(
+    physical: &Physical<H>,
+    shared: &Arc<Shared<H>>,
+    worker: &mut Worker,
+    interrupted: impl FnMut() -> Result<(), H::Error>,
+) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        run_dataflow(physical, shared, worker, interrupted)
+    }));
+    let error = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(panic) => Some(Error::Internal(panic_text(&*panic))),
+    };
+    if let Some(error) = error {
+        shared.halt.raise(Reason::Failed(error));
+    }
+    if shared.halt.is_raised() {
+        // What the operators hold belongs to the host, and is dropped attached.
+        H::attach(|_scope| {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+        });
+    }
+}
+
+fn run_dataflow<H: Host>(
+    physical: &Physical<H>,
+    shared: &Arc<Shared<H>>,
+    worker: &mut Worker,
+    mut interrupted: impl FnMut() -> Result<(), H::Error>,
+) -> Result<(), Error<H>> {
+    let context = Context {
+        worker: worker.index(),
+        workers: worker.peers(),
+        shared: Arc::clone(shared),
+        sources: Rc::new(RefCell::new(Vec::new())),
+    };
+    worker.dataflow_named(&physical.flow_id, |scope| {
+        compile(&context, physical, scope)
+    })?;
+    let epochs = &shared.epochs;
+    let mut newest = epochs.newest();
+    while worker.has_dataflows() && !context.is_halted() {
+        worker.step_or_park(Some(PARK));
+        if newest != epochs.newest() {
+            newest = epochs.newest();
+            for source in context.sources.borrow().iter() {
+                source.activate();
+            }
+        }
+        interrupted().map_err(Error::Interrupted)?;
+    }
+    Ok(())
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a worker stopped for an unknown reason")
+        .to_owned()
+}

@@ -1,0 +1,43 @@
+//! Receiving: everything that is queued at an input, as one batch per epoch.
+
+use timely::communication::Pull;
+use timely::dataflow::channels::Message;
+use timely::dataflow::operators::InputCapability;
+use timely::dataflow::operators::generic::InputHandleCore;
+
+use crate::epoch::Epoch;
+use crate::host::Host;
+use crate::timely_ext::Time;
+use crate::timely_ext::exchange::Carrier;
+
+/// What arrived for one epoch.
+pub(crate) struct Arrival<C> {
+    pub(crate) capability: InputCapability<Time>,
+    pub(crate) epoch: Epoch,
+    pub(crate) containers: Vec<C>,
+}
+
+/// Takes everything that is queued, earliest epoch first; within an epoch in the
+/// order of arrival.
+pub(crate) fn receive<H: Host, C: Carrier<H>, P: Pull<Message<Time, C>>>(
+    input: &mut InputHandleCore<Time, C, P>,
+) -> Vec<Arrival<C>> {
+    let mut arrivals: Vec<Arrival<C>> = Vec::new();
+    input.for_each(|capability, container| {
+        // A message without a time makes no claim to be seen; we send none.
+        let Some(epoch) = capability.least().copied().map(Epoch) else {
+            return;
+        };
+        let container = std::mem::take(container);
+        match arrivals.iter_mut().find(|arrival| arrival.epoch == epoch) {
+            Some(arrival) => arrival.containers.push(container),
+            None => arrivals.push(Arrival {
+                capability,
+                epoch,
+                containers: vec![container],
+            }),
+        }
+    });
+    arrivals.sort_by_key(|arrival| arrival.epoch);
+    arrivals
+}

@@ -1,0 +1,38 @@
+//! The extension module `millstream._engine`: where Python meets the engine.
+//!
+//! Python objects become items, callables and connectors become the engine's
+//! logic, the engine's errors become exceptions. This is the only crate that knows
+//! Python, and the only one with `unsafe` code.
+
+mod callables;
+mod error;
+mod host;
+mod logic;
+mod plan;
+mod run;
+mod time;
+
+use pyo3::prelude::*;
+
+/// The engine of millstream; use the public modules of the package instead.
+#[pymodule(name = "_engine", gil_used = false)]
+mod engine {
+    use pyo3::exceptions::PyRuntimeWarning;
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::run::{cli_main, cluster_main, run_main};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        if cfg!(debug_assertions) {
+            PyErr::warn(
+                module.py(),
+                &module.py().get_type::<PyRuntimeWarning>(),
+                c"this is a debug build of millstream, many times slower than a release build; don't measure it",
+                1,
+            )?;
+        }
+        Ok(())
+    }
+}

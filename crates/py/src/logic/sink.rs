@@ -1,0 +1,111 @@
+//! Sinks and their partitions.
+
+use millstream_engine::logic::{DynamicSink, PartitionedSink, SinkPartition};
+use millstream_engine::plan::StepId;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyList};
+
+use crate::callables::{calling, describe, instance_of, part_names, type_name};
+use crate::host::{PyFailure, PyKey, Python3};
+
+/// A `FixedPartitionedSink`.
+pub(crate) struct PyPartitionedSink(pub(crate) Py<PyAny>);
+
+impl PartitionedSink<Python3> for PyPartitionedSink {
+    fn list_parts(&self, py: Python<'_>) -> Result<Vec<String>, PyFailure> {
+        let names = part_names(self.0.bind(py))?;
+        if names.is_empty() {
+            return Err(calling("list_parts")(PyTypeError::new_err(
+                "`list_parts` of a sink must name at least one partition, \
+                 or there is nowhere to write to; got none",
+            )));
+        }
+        Ok(names)
+    }
+
+    fn route(&self, py: Python<'_>, key: &PyKey, parts: usize) -> Result<usize, PyFailure> {
+        let failed = calling("part_fn");
+        let number = self
+            .0
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "part_fn"), (key.bind(py),))
+            .map_err(&failed)?;
+        if !number.is_instance_of::<PyInt>() {
+            return Err(failed(PyTypeError::new_err(format!(
+                "`part_fn` must return an `int`; got {}, a `{}`",
+                describe(&number),
+                type_name(&number)
+            ))));
+        }
+        // Python's modulo, which is never negative, of integers of any size.
+        number
+            .rem(parts)
+            .and_then(|index| index.extract::<usize>())
+            .map_err(&failed)
+    }
+
+    fn build_part(
+        &self,
+        py: Python<'_>,
+        step: &StepId,
+        part: &str,
+    ) -> Result<Box<dyn SinkPartition<Python3>>, PyFailure> {
+        let built = self
+            .0
+            .bind(py)
+            .call_method1("build_part", (&*step.0, part, py.None()))
+            .map_err(calling("build_part"))?;
+        let part = instance_of(
+            built,
+            "millstream.outputs",
+            "StatefulSinkPartition",
+            "build_part",
+        )?;
+        Ok(Box::new(PySinkPartition(part)))
+    }
+}
+
+/// A `DynamicSink`.
+pub(crate) struct PyDynamicSink(pub(crate) Py<PyAny>);
+
+impl DynamicSink<Python3> for PyDynamicSink {
+    fn build(
+        &self,
+        py: Python<'_>,
+        step: &StepId,
+        worker: usize,
+        workers: usize,
+    ) -> Result<Box<dyn SinkPartition<Python3>>, PyFailure> {
+        let built = self
+            .0
+            .bind(py)
+            .call_method1("build", (&*step.0, worker, workers))
+            .map_err(calling("build"))?;
+        let part = instance_of(built, "millstream.outputs", "StatelessSinkPartition", "build")?;
+        Ok(Box::new(PySinkPartition(part)))
+    }
+}
+
+/// Either kind of sink partition: as yet they are written alike.
+struct PySinkPartition(Py<PyAny>);
+
+impl SinkPartition<Python3> for PySinkPartition {
+    fn write_batch(&mut self, py: Python<'_>, items: Vec<Py<PyAny>>) -> Result<(), PyFailure> {
+        let failed = calling("write_batch");
+        let items = PyList::new(py, items).map_err(&failed)?;
+        self.0
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "write_batch"), (items,))
+            .map_err(&failed)?;
+        Ok(())
+    }
+
+    fn close(&mut self, py: Python<'_>) -> Result<(), PyFailure> {
+        self.0
+            .bind(py)
+            .call_method0(pyo3::intern!(py, "close"))
+            .map_err(calling("close"))?;
+        Ok(())
+    }
+}

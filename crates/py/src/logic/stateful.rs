@@ -1,0 +1,77 @@
+//! `StatefulBatchLogic` objects, one for each key.
+
+use millstream_engine::clock::Micros;
+use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::callables::{calling, emit_and_fate, instance_of};
+use crate::host::{PyFailure, PyKey, Python3};
+use crate::time::moment;
+
+/// The `builder` of `stateful_batch`.
+pub(crate) struct PyBuilder(pub(crate) Py<PyAny>);
+
+impl StatefulBatch<Python3> for PyBuilder {
+    fn build(
+        &self,
+        py: Python<'_>,
+        _key: &PyKey,
+    ) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
+        let built = self.0.bind(py).call1((py.None(),)).map_err(calling("builder"))?;
+        let logic = instance_of(built, "millstream.operators", "StatefulBatchLogic", "builder")?;
+        Ok(Box::new(PyLogic(logic)))
+    }
+}
+
+struct PyLogic(Py<PyAny>);
+
+impl KeyLogic<Python3> for PyLogic {
+    fn on_batch(
+        &mut self,
+        py: Python<'_>,
+        values: Vec<Py<PyAny>>,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<Fate, PyFailure> {
+        let failed = calling("on_batch");
+        let values = PyList::new(py, values).map_err(&failed)?;
+        let returned = self
+            .0
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "on_batch"), (values,))
+            .map_err(&failed)?;
+        emit_and_fate(&returned, emit, "on_batch")
+    }
+
+    fn on_notify(
+        &mut self,
+        py: Python<'_>,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<Fate, PyFailure> {
+        let logic = self.0.bind(py);
+        let returned = logic
+            .call_method0(pyo3::intern!(py, "on_notify"))
+            .map_err(calling("on_notify"))?;
+        emit_and_fate(&returned, emit, "on_notify")
+    }
+
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<Fate, PyFailure> {
+        let logic = self.0.bind(py);
+        let returned = logic
+            .call_method0(pyo3::intern!(py, "on_eof"))
+            .map_err(calling("on_eof"))?;
+        emit_and_fate(&returned, emit, "on_eof")
+    }
+
+    fn notify_at(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
+        let logic = self.0.bind(py);
+        logic
+            .call_method0(pyo3::intern!(py, "notify_at"))
+            .and_then(|at| moment(&at, "notify_at"))
+            .map_err(calling("notify_at"))
+    }
+}

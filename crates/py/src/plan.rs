@@ -1,0 +1,178 @@
+//! From a Python `Dataflow` to the engine's plan; happens once per run.
+//!
+//! Operators are recognised by the identity of their class, not by name: users may
+//! have a `map`, even a `flat_map_batch`, of their own.
+
+use std::sync::Arc;
+
+use millstream_engine::plan::{Core, Operator, Plan, Sink, Source, Step, StepId, StreamId};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::callables::{describe, type_name};
+use crate::host::Python3;
+use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
+use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
+use crate::logic::source::{PyDynamicSource, PyPartitionedSource};
+use crate::logic::stateful::PyBuilder;
+
+/// Reads a dataflow.
+pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
+    let py = flow.py();
+    let dataflow = py.import("millstream.dataflow")?;
+    if !flow.is_instance(&dataflow.getattr("Dataflow")?)? {
+        return Err(PyTypeError::new_err(format!(
+            "the flow to run must be a `millstream.dataflow.Dataflow`; got {}, a `{}`",
+            describe(flow),
+            type_name(flow)
+        )));
+    }
+    let reader = Reader {
+        operators: py.import("millstream.operators")?,
+        core: dataflow.getattr("_CoreOperator")?,
+    };
+    Ok(Plan {
+        flow_id: flow.getattr("flow_id")?.extract()?,
+        steps: reader.steps(&flow.getattr("substeps")?, None)?,
+    })
+}
+
+struct Reader<'py> {
+    operators: Bound<'py, PyModule>,
+    core: Bound<'py, PyAny>,
+}
+
+impl<'py> Reader<'py> {
+    fn steps(
+        &self,
+        steps: &Bound<'py, PyAny>,
+        written_as: Option<&StepId>,
+    ) -> PyResult<Vec<Step<Python3>>> {
+        steps
+            .cast::<PyList>()?
+            .iter()
+            .map(|step| self.step(&step, written_as))
+            .collect()
+    }
+
+    fn step(
+        &self,
+        step: &Bound<'py, PyAny>,
+        written_as: Option<&StepId>,
+    ) -> PyResult<Step<Python3>> {
+        let id = StepId(step.getattr("step_id")?.extract::<String>()?.into());
+        // Errors name the outermost built-in operator: its author wrote a `map`, and
+        // knows nothing of the `flat_map_batch` inside.
+        let own = (written_as.is_none() && is_built_in(step)?).then(|| id.clone());
+        let written_as = written_as.or(own.as_ref());
+        let operator = if step.is_instance(&self.core)? {
+            Operator::Core(self.core(step, &id)?)
+        } else {
+            Operator::Composed(self.steps(&step.getattr("substeps")?, written_as)?)
+        };
+        Ok(Step {
+            written_as: written_as.unwrap_or(&id).clone(),
+            ups: streams(step, "ups_names")?,
+            downs: streams(step, "dwn_names")?,
+            operator,
+            id,
+        })
+    }
+
+    fn core(&self, step: &Bound<'py, PyAny>, id: &StepId) -> PyResult<Core<Python3>> {
+        let argument = |name: &str| step.getattr(name).map(Bound::unbind);
+        if self.is(step, "input")? {
+            return Ok(Core::Input(source(&step.getattr("source")?, id)?));
+        }
+        if self.is(step, "output")? {
+            return Ok(Core::Output(sink(&step.getattr("sink")?, id)?));
+        }
+        if self.is(step, "flat_map_batch")? {
+            let mapper = PyMapper(argument("mapper")?);
+            return Ok(Core::FlatMapBatch(Arc::new(mapper)));
+        }
+        if self.is(step, "branch")? {
+            let predicate = PyPredicate(argument("predicate")?);
+            return Ok(Core::Branch(Arc::new(predicate)));
+        }
+        if self.is(step, "merge")? {
+            return Ok(Core::Merge);
+        }
+        if self.is(step, "redistribute")? {
+            return Ok(Core::Redistribute);
+        }
+        if self.is(step, "inspect_debug")? {
+            let inspector = PyInspector(argument("inspector")?);
+            return Ok(Core::InspectDebug(Arc::new(inspector)));
+        }
+        if self.is(step, "stateful_batch")? {
+            let builder = PyBuilder(argument("builder")?);
+            return Ok(Core::StatefulBatch(Arc::new(builder)));
+        }
+        Err(PyTypeError::new_err(format!(
+            "step `{id}` is a core operator `{}` that the engine doesn't know; \
+             compose it from the operators in `millstream.operators`",
+            type_name(step)
+        )))
+    }
+
+    fn is(&self, step: &Bound<'py, PyAny>, operator: &str) -> PyResult<bool> {
+        let class = self.operators.getattr(operator)?.getattr("_op_cls")?;
+        Ok(step.get_type().is(&class))
+    }
+}
+
+/// Whether an operator comes with millstream.
+fn is_built_in(step: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let module: String = step.get_type().getattr("__module__")?.extract()?;
+    Ok(module == "millstream" || module.starts_with("millstream."))
+}
+
+/// The streams of the ports that a class attribute names.
+fn streams(step: &Bound<'_, PyAny>, names: &str) -> PyResult<Vec<StreamId>> {
+    let mut ids = Vec::new();
+    for name in step.getattr(names)?.try_iter()? {
+        let port = step.getattr(name?.cast::<pyo3::types::PyString>()?)?;
+        for id in port.getattr("stream_ids")?.cast::<PyDict>()?.values() {
+            ids.push(StreamId(id.extract::<String>()?.into()));
+        }
+    }
+    Ok(ids)
+}
+
+fn source(source: &Bound<'_, PyAny>, id: &StepId) -> PyResult<Source<Python3>> {
+    let inputs = source.py().import("millstream.inputs")?;
+    if source.is_instance(&inputs.getattr("FixedPartitionedSource")?)? {
+        let source = PyPartitionedSource(source.clone().unbind());
+        return Ok(Source::Partitioned(Arc::new(source)));
+    }
+    if source.is_instance(&inputs.getattr("DynamicSource")?)? {
+        let source = PyDynamicSource(source.clone().unbind());
+        return Ok(Source::Dynamic(Arc::new(source)));
+    }
+    Err(PyTypeError::new_err(format!(
+        "the source of step `{id}` must be an instance of a subclass of \
+         `FixedPartitionedSource` or `DynamicSource`; got {}, a `{}`",
+        describe(source),
+        type_name(source)
+    )))
+}
+
+fn sink(sink: &Bound<'_, PyAny>, id: &StepId) -> PyResult<Sink<Python3>> {
+    let outputs = sink.py().import("millstream.outputs")?;
+    if sink.is_instance(&outputs.getattr("FixedPartitionedSink")?)? {
+        let sink = PyPartitionedSink(sink.clone().unbind());
+        return Ok(Sink::Partitioned(Arc::new(sink)));
+    }
+    if sink.is_instance(&outputs.getattr("DynamicSink")?)? {
+        let sink = PyDynamicSink(sink.clone().unbind());
+        return Ok(Sink::Dynamic(Arc::new(sink)));
+    }
+    Err(PyTypeError::new_err(format!(
+        "the sink of step `{id}` must be an instance of a subclass of \
+         `FixedPartitionedSink` or `DynamicSink`; got {}, a `{}`",
+        describe(sink),
+        type_name(sink)
+    )))
+}

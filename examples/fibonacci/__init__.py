@@ -1,0 +1,1 @@
+"""One recursive function in Python, in Rust, and in Rust called from Python."""

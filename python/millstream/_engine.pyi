@@ -1,0 +1,30 @@
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from millstream.dataflow import Dataflow
+
+def run_main(
+    flow: Dataflow,
+    *,
+    epoch_interval: timedelta | None = None,
+    recovery_config: None = None,
+) -> None: ...
+def cluster_main(
+    flow: Dataflow,
+    addresses: Sequence[str] | None,
+    proc_id: int,
+    *,
+    epoch_interval: timedelta | None = None,
+    recovery_config: None = None,
+    worker_count_per_proc: int = 1,
+) -> None: ...
+def cli_main(
+    flow: Dataflow,
+    *,
+    workers_per_process: int | None = 1,
+    process_id: int | None = None,
+    addresses: Sequence[str] | None = None,
+    epoch_interval: timedelta | None = None,
+    recovery_config: None = None,
+) -> None: ...

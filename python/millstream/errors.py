@@ -1,0 +1,22 @@
+"""The exceptions that millstream raises on its own account.
+
+An error in user code is never replaced: it arrives as the ``__cause__`` of the
+error that names the step, with its own traceback.
+"""
+
+__all__ = ["InvalidDataflowError", "MillstreamRuntimeError"]
+
+
+class MillstreamRuntimeError(RuntimeError):
+    """A step failed while the dataflow was running.
+
+    The message says what was being called, in which step, and for which key and
+    item, as far as they are known. The user's own exception is ``__cause__``.
+    """
+
+
+class InvalidDataflowError(MillstreamRuntimeError, ValueError):
+    """A dataflow that can't run at all, such as one without an output.
+
+    Raised by the entry points before anything is opened.
+    """

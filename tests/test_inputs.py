@@ -401,7 +401,7 @@ class AsyncPartition(StatelessSourcePartition):
 
 
 class AsyncSource(DynamicSource):
-    def build(self, step_id, worker_index, worker_count):
+    def build(self, step_id, worker_index, worker_count):  # noqa: ARG002
         return AsyncPartition()
 
 

@@ -89,7 +89,7 @@ def test_partitions_need_no_closing_by_default():
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"), [("", 1), ("a", 0x00620062), ("ö", 0x023C017A)]
+    ("key", "expected"), [("", 1), ("a", 0x00620062), ("ö", 0x023E017A)]
 )
 def test_part_fn_is_adler_32_of_utf_8_by_default(key, expected):
     assert ListsSink([]).part_fn(key) == expected
@@ -235,7 +235,9 @@ def test_dynamic_sink_errors_name_the_step(entry_point):
 
 def test_dynamic_build_must_return_a_partition(entry_point):
     sink = WorkersSink()
-    sink.build = lambda *_: object()
+    sink.build = lambda _step_id, worker_index, _worker_count: (
+        object() if worker_index == 0 else WorkersPartition(sink, worker_index)
+    )
     with pytest.raises(MillstreamRuntimeError, match=r"\bwrites\.out\b") as caught:
         entry_point(writing_flow([1], sink))
     assert isinstance(caught.value.__cause__, TypeError)

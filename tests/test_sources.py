@@ -93,14 +93,17 @@ def idle():
     return itertools.repeat([])
 
 
+def counting(name, count):
+    """Batches of one item each, ``(name, 0)`` and so on."""
+    return ([(name, index)] for index in range(count))
+
+
 # What is read.
 
 
 def test_every_item_of_every_partition_is_read_once(entry_point):
     parts = {
-        f"part_{number}": BatchesPartition(
-            [(number, index)] for index in range(100 + number)
-        )
+        f"part_{number}": BatchesPartition(counting(number, 100 + number))
         for number in range(5)
     }
     out = []
@@ -116,9 +119,7 @@ def test_every_item_of_every_partition_is_read_once(entry_point):
 
 def test_items_of_a_partition_stay_in_order(entry_point):
     out = []
-    parts = {
-        name: BatchesPartition([(name, index)] for index in range(100)) for name in "ab"
-    }
+    parts = {name: BatchesPartition(counting(name, 100)) for name in "ab"}
     entry_point(reading_flow(out, PartsSource(parts)))
     for name in "ab":
         assert [index for of, index in out if of == name] == list(range(100))
@@ -221,12 +222,9 @@ def test_end_of_a_source_does_not_end_the_others(entry_point):
 
 def test_partitions_take_turns_in_the_order_of_their_names():
     out = []
-    parts = {
-        name: BatchesPartition([[f"{name}{index}"] for index in range(2)])
-        for name in "cab"
-    }
+    parts = {name: BatchesPartition(counting(name, 2)) for name in "cab"}
     run_main(reading_flow(out, PartsSource(parts)))
-    assert out == ["a0", "b0", "c0", "a1", "b1", "c1"]
+    assert out == [(name, index) for index in range(2) for name in "abc"]
 
 
 def test_sources_take_turns_in_the_order_of_the_flow():
@@ -502,8 +500,13 @@ def test_error_while_a_batch_is_iterated_names_the_step(entry_point):
 
 def test_error_of_a_dynamic_source_names_the_step(entry_point):
     error = ZeroDivisionError("user's own")
+    source = WorkersSource(
+        lambda index, _count: (
+            failing(error)() if index == 0 else WorkersPartition(idle())
+        )
+    )
     with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
-        entry_point(reading_flow([], WorkersSource(failing(error))))
+        entry_point(reading_flow([], source))
     assert caught.value.__cause__ is error
 
 
@@ -511,9 +514,10 @@ def test_error_of_a_dynamic_source_names_the_step(entry_point):
 def test_error_of_a_dynamic_partition_names_the_step(entry_point, method):
     error = ZeroDivisionError("user's own")
 
-    def make(_index, _count):
+    def make(index, _count):
         part = WorkersPartition([[1]])
-        setattr(part, method, failing(error))
+        if index == 0:
+            setattr(part, method, failing(error))
         return part
 
     with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
@@ -567,7 +571,9 @@ def test_build_part_must_return_a_stateful_partition(entry_point, part):
 
 @pytest.mark.parametrize("part", [None, object(), BatchesPartition()])
 def test_build_must_return_a_stateless_partition(entry_point, part):
-    source = WorkersSource(lambda *_: part)
+    source = WorkersSource(
+        lambda index, _count: part if index == 0 else WorkersPartition(idle())
+    )
     with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
         entry_point(reading_flow([], source))
     assert isinstance(caught.value.__cause__, TypeError)

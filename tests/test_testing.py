@@ -1,5 +1,7 @@
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 
 import millstream.operators as op
 import pytest
@@ -29,13 +31,13 @@ def build(source, resume_state=None):
 def batches(part):
     """All batches up to the end, or up to an abort, which is then the last one."""
     found = []
-    while True:
-        try:
+    try:
+        while True:
             found.append(part.next_batch())
-        except StopIteration:
-            return found
-        except AbortExecution:
-            return [*found, AbortExecution]
+    except StopIteration:
+        return found
+    except AbortExecution:
+        return [*found, AbortExecution]
 
 
 def test_source_has_one_partition():
@@ -143,14 +145,12 @@ def test_resume_emits_what_is_left(kinds, batch_size, taken):
     source = TestingSource(elements, batch_size)
     seen = []
     part = build(source)
-    for _ in range(taken):
-        try:
+    with suppress(StopIteration):
+        for _ in range(taken):
             seen += part.next_batch()
-        except StopIteration:
-            break
     for _ in range(1 + kinds.count("eof")):
         part = build(source, part.snapshot())
-        seen += sum(batches(part), [])
+        seen += chain.from_iterable(batches(part))
     assert seen == [index for index, kind in enumerate(kinds) if kind == "item"]
 
 

@@ -30,9 +30,10 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn, TypeAlias
 
+from typing_extensions import Self
+
 from millstream._engine import cli_main
 from millstream.dataflow import Dataflow
-from typing_extensions import Self
 
 __all__ = ["cli_main"]
 

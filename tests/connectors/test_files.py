@@ -3,6 +3,8 @@ import csv
 import io
 import re
 from collections import Counter
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import millstream.operators as op
@@ -35,33 +37,35 @@ def build(source_or_sink, resume_state=None):
     return source_or_sink.build_part("flow.step", name, resume_state)
 
 
+def flat(batches):
+    return list(chain.from_iterable(batches))
+
+
 def drain(part):
     items = []
-    while True:
-        try:
+    with suppress(StopIteration):
+        while True:
             items += part.next_batch()
-        except StopIteration:
-            part.close()
-            return items
+    part.close()
+    return items
 
 
 def batches_and_positions(source):
     """All batches, and the positions before the first and after each."""
     part = build(source)
     batches, positions = [], [part.snapshot()]
-    while True:
-        try:
+    with suppress(StopIteration):
+        while True:
             batches.append(part.next_batch())
-        except StopIteration:
-            part.close()
-            return batches, positions
-        positions.append(part.snapshot())
+            positions.append(part.snapshot())
+    part.close()
+    return batches, positions
 
 
 def assert_resumes_anywhere(source):
     batches, positions = batches_and_positions(source)
     for index, position in enumerate(positions):
-        assert drain(build(source, position)) == sum(batches[index:], [])
+        assert drain(build(source, position)) == flat(batches[index:])
 
 
 @pytest.fixture
@@ -149,7 +153,7 @@ def test_file_source_reads_and_resumes_whatever_the_content(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("millstream.connectors.files._BLOCK_SIZE", block_size)
         batches, _ = batches_and_positions(source)
-        assert sum(batches, []) == expected
+        assert flat(batches) == expected
         assert {len(batch) for batch in batches[:-1]} <= {batch_size}
         assert_resumes_anywhere(source)
 
@@ -159,7 +163,7 @@ def test_file_source_reads_and_resumes_a_file_of_many_blocks(path):
     path.write_text("\n".join(lines), encoding="utf-8")
     source = FileSource(path, batch_size=1999)
     batches, _ = batches_and_positions(source)
-    assert sum(batches, []) == lines
+    assert flat(batches) == lines
     assert [len(batch) for batch in batches] == [1999] * 10 + [10]
     assert_resumes_anywhere(source)
 

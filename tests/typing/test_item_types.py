@@ -228,7 +228,7 @@ def test_wrong_item_types_are_found() -> None:
     s = _numbers(Dataflow("flow"))
     op.map("map", s, str.upper)  # type: ignore[arg-type]
     op.map_value("map_value", s, str)  # type: ignore[arg-type]
-    op.output("out", s, TestingSink(list[str]()))  # type: ignore[arg-type]
+    op.output("out", s, TestingSink(list[str]()))  # type: ignore[misc]
     s.then(op.map, "then", str.upper)  # type: ignore[arg-type]
 
 

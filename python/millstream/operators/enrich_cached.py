@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import Generic
 
 from millstream.dataflow import Stream, operator
@@ -144,11 +143,11 @@ def enrich_cached(
     """
     stored: dict[DK, tuple[datetime, DV]] = {}
 
-    def enrich_batch(xs: list[X]) -> Iterable[Y]:
+    def enrich_batch(xs: list[X]) -> list[Y]:
         now = _now_getter()
         # One for each batch, all with the same values: the time of one batch must
         # not change while another thread begins its own.
         cache = TTLCache(getter, lambda: now, ttl, stored)
-        return map(partial(mapper, cache), xs)
+        return [mapper(cache, x) for x in xs]
 
     return flat_map_batch("flat_map_batch", up, enrich_batch)

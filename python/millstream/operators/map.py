@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from millstream.dataflow import Stream, operator
 from millstream.operators._types import (
@@ -47,10 +46,12 @@ def map(step_id: str, up: Stream[X], mapper: Callable[[X], Y]) -> Stream[Y]:
         [2, 4, 6]
     """
 
-    def map_batch(xs: list[X]) -> Iterable[Y]:
-        return builtins.map(mapper, xs)
+    def map_each(xs: list[X]) -> list[Y]:
+        # Not the lazy built-in `map`: it would take a `StopIteration` of the mapper
+        # for the end of the batch, and lose the rest of it.
+        return [mapper(x) for x in xs]
 
-    return flat_map_batch("flat_map_batch", up, map_batch)
+    return flat_map_batch("flat_map_batch", up, map_each)
 
 
 @operator

@@ -1,0 +1,546 @@
+//! A host of integers, and a kit to build plans of it in a few lines.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use millstream_engine::clock::{Micros, SystemClock};
+use millstream_engine::epoch::Epoch;
+use millstream_engine::error::Error;
+use millstream_engine::host::{Failure, Host, Key, stable_hash};
+use millstream_engine::logic::{
+    DynamicSink, DynamicSource, Fate, FlatMapBatch, Inspector, KeyLogic, PartitionedSink,
+    PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition, StatefulBatch,
+};
+use millstream_engine::plan::{Core, Operator, Plan, Sink, Source, Step, StepId, StreamId};
+use millstream_engine::run::{Ending, Settings, run};
+
+/// An integer, or a pair of a word and an integer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    Int(i64),
+    Pair(String, i64),
+}
+
+pub fn pair(key: &str, value: i64) -> Value {
+    Value::Pair(key.to_owned(), value)
+}
+
+impl Value {
+    pub fn int(&self) -> i64 {
+        match self {
+            Self::Int(value) | Self::Pair(_, value) => *value,
+        }
+    }
+}
+
+pub struct Integers;
+
+pub type IntFailure = Failure<Integers>;
+
+#[derive(Clone)]
+pub struct Word(String);
+
+impl Key for Word {
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn stable_hash(&self) -> u64 {
+        stable_hash(&self.0)
+    }
+}
+
+impl Host for Integers {
+    type Item = Value;
+    type Key = Word;
+    type Error = String;
+    type Scope<'a> = ();
+
+    fn attach<R>(work: impl for<'a> FnOnce(()) -> R) -> R {
+        work(())
+    }
+
+    fn clone_item((): (), item: &Value) -> Value {
+        item.clone()
+    }
+
+    fn clone_key((): (), key: &Word) -> Word {
+        key.clone()
+    }
+
+    fn split((): (), item: Value) -> Result<(Word, Value), IntFailure> {
+        match item {
+            Value::Pair(key, value) => Ok((Word(key), Value::Int(value))),
+            Value::Int(_) => Err(Failure::new("splitting", "not a pair".to_owned())),
+        }
+    }
+
+    fn join((): (), key: Word, value: Value) -> Value {
+        Value::Pair(key.0, value.int())
+    }
+
+    fn report((): (), failure: IntFailure) {
+        REPORTED.lock().unwrap().push(failure.cause);
+    }
+}
+
+/// Errors that could not be raised any more.
+pub static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+type Mapper = dyn Fn(Vec<Value>) -> Result<Vec<Value>, String> + Send + Sync;
+
+struct Map(Box<Mapper>);
+
+impl FlatMapBatch<Integers> for Map {
+    fn flat_map(
+        &self,
+        (): (),
+        items: Vec<Value>,
+        emit: &mut Vec<Value>,
+    ) -> Result<(), IntFailure> {
+        emit.extend((self.0)(items).map_err(|cause| Failure::new("mapping", cause))?);
+        Ok(())
+    }
+}
+
+struct Test(fn(&Value) -> bool);
+
+impl Predicate<Integers> for Test {
+    fn test(&self, (): (), item: &Value) -> Result<bool, IntFailure> {
+        Ok((self.0)(item))
+    }
+}
+
+type Seen = Arc<Mutex<Vec<(Value, Epoch, usize)>>>;
+
+struct Look(Seen);
+
+impl Inspector<Integers> for Look {
+    fn inspect(
+        &self,
+        (): (),
+        _step: &StepId,
+        item: &Value,
+        epoch: Epoch,
+        worker: usize,
+    ) -> Result<(), IntFailure> {
+        self.0.lock().unwrap().push((item.clone(), epoch, worker));
+        Ok(())
+    }
+}
+
+/// What a scripted source does next.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Batch(Vec<Value>),
+    /// Not to be asked again for so long.
+    Sleep(Duration),
+    Abort,
+    Fail(&'static str),
+    Panic,
+}
+
+pub fn ints(values: impl IntoIterator<Item = i64>) -> Vec<Act> {
+    values
+        .into_iter()
+        .map(|value| Act::Batch(vec![Value::Int(value)]))
+        .collect()
+}
+
+/// Which partitions were closed.
+pub type Closed = Arc<Mutex<Vec<String>>>;
+
+pub struct Script {
+    pub parts: Vec<(String, Vec<Act>)>,
+    pub closed: Closed,
+}
+
+struct ScriptPart {
+    name: String,
+    acts: std::vec::IntoIter<Act>,
+    awake: Option<Micros>,
+    closed: Closed,
+}
+
+impl PartitionedSource<Integers> for Script {
+    fn list_parts(&self, (): ()) -> Result<Vec<String>, IntFailure> {
+        Ok(self.parts.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn build_part(
+        &self,
+        (): (),
+        _step: &StepId,
+        part: &str,
+    ) -> Result<Box<dyn SourcePartition<Integers>>, IntFailure> {
+        let acts = self.parts.iter().find(|(name, _)| name == part);
+        Ok(Box::new(ScriptPart {
+            name: part.to_owned(),
+            acts: acts.unwrap().1.clone().into_iter(),
+            awake: None,
+            closed: Arc::clone(&self.closed),
+        }))
+    }
+}
+
+impl SourcePartition<Integers> for ScriptPart {
+    fn next_batch(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Polled, IntFailure> {
+        use millstream_engine::clock::Clock;
+        self.awake = None;
+        match self.acts.next() {
+            None => return Ok(Polled::End),
+            Some(Act::Batch(items)) => emit.extend(items),
+            Some(Act::Sleep(span)) => self.awake = Some(SystemClock::new().wall().after(span)),
+            Some(Act::Abort) => return Ok(Polled::Abort),
+            Some(Act::Fail(why)) => return Err(Failure::new("reading", why.to_owned())),
+            Some(Act::Panic) => panic!("a defect"),
+        }
+        Ok(Polled::More)
+    }
+
+    fn next_awake(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
+        Ok(self.awake)
+    }
+
+    fn close(&mut self, (): ()) -> Result<(), IntFailure> {
+        self.closed.lock().unwrap().push(self.name.clone());
+        Ok(())
+    }
+}
+
+/// A source that counts to `until` on each worker, in batches.
+pub struct Counter {
+    pub until: i64,
+    pub batch: i64,
+}
+
+struct CounterPart {
+    next: i64,
+    until: i64,
+    batch: i64,
+}
+
+impl DynamicSource<Integers> for Counter {
+    fn build(
+        &self,
+        (): (),
+        _step: &StepId,
+        _worker: usize,
+        _workers: usize,
+    ) -> Result<Box<dyn SourcePartition<Integers>>, IntFailure> {
+        Ok(Box::new(CounterPart {
+            next: 0,
+            until: self.until,
+            batch: self.batch,
+        }))
+    }
+}
+
+impl SourcePartition<Integers> for CounterPart {
+    fn next_batch(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Polled, IntFailure> {
+        if self.next >= self.until {
+            return Ok(Polled::End);
+        }
+        let end = (self.next + self.batch).min(self.until);
+        emit.extend((self.next..end).map(Value::Int));
+        self.next = end;
+        Ok(Polled::More)
+    }
+
+    fn next_awake(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
+        Ok(None)
+    }
+
+    fn close(&mut self, (): ()) -> Result<(), IntFailure> {
+        Ok(())
+    }
+}
+
+/// A sink that remembers what it took, and from whom.
+#[derive(Clone, Default)]
+pub struct Collected(pub Arc<Mutex<Vec<(String, Value)>>>);
+
+impl Collected {
+    /// The items, in the order in which they came.
+    pub fn items(&self) -> Vec<Value> {
+        let taken = self.0.lock().unwrap();
+        taken.iter().map(|(_, item)| item.clone()).collect()
+    }
+
+    pub fn sorted(&self) -> Vec<Value> {
+        let mut items = self.items();
+        items.sort();
+        items
+    }
+}
+
+struct CollectPart {
+    name: String,
+    taken: Collected,
+    write: Option<fn(&[Value])>,
+}
+
+impl SinkPartition<Integers> for CollectPart {
+    fn write_batch(&mut self, (): (), items: Vec<Value>) -> Result<(), IntFailure> {
+        if let Some(write) = self.write {
+            write(&items);
+        }
+        let mut taken = self.taken.0.lock().unwrap();
+        taken.extend(items.into_iter().map(|item| (self.name.clone(), item)));
+        Ok(())
+    }
+
+    fn close(&mut self, (): ()) -> Result<(), IntFailure> {
+        Ok(())
+    }
+}
+
+pub struct CollectDynamic {
+    pub taken: Collected,
+    /// Called with each batch before it is taken.
+    pub write: Option<fn(&[Value])>,
+}
+
+impl DynamicSink<Integers> for CollectDynamic {
+    fn build(
+        &self,
+        (): (),
+        _step: &StepId,
+        worker: usize,
+        _workers: usize,
+    ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
+        Ok(Box::new(CollectPart {
+            name: worker.to_string(),
+            taken: self.taken.clone(),
+            write: self.write,
+        }))
+    }
+}
+
+pub struct CollectPartitioned {
+    pub parts: Vec<&'static str>,
+    pub taken: Collected,
+}
+
+impl PartitionedSink<Integers> for CollectPartitioned {
+    fn list_parts(&self, (): ()) -> Result<Vec<String>, IntFailure> {
+        Ok(self.parts.iter().map(ToString::to_string).collect())
+    }
+
+    /// By the length of the key.
+    fn route(&self, (): (), key: &Word, parts: usize) -> Result<usize, IntFailure> {
+        Ok(key.as_str().len() % parts)
+    }
+
+    fn build_part(
+        &self,
+        (): (),
+        _step: &StepId,
+        part: &str,
+    ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
+        Ok(Box::new(CollectPart {
+            name: part.to_owned(),
+            taken: self.taken.clone(),
+            write: None,
+        }))
+    }
+}
+
+/// Emits a running sum per key; at the end, the final sum, negated.
+pub struct RunningSum;
+
+struct SumLogic(i64);
+
+impl StatefulBatch<Integers> for RunningSum {
+    fn build(&self, (): (), _key: &Word) -> Result<Box<dyn KeyLogic<Integers>>, IntFailure> {
+        Ok(Box::new(SumLogic(0)))
+    }
+}
+
+impl KeyLogic<Integers> for SumLogic {
+    fn on_batch(
+        &mut self,
+        (): (),
+        values: Vec<Value>,
+        emit: &mut Vec<Value>,
+    ) -> Result<Fate, IntFailure> {
+        for value in values {
+            self.0 += value.int();
+            emit.push(Value::Int(self.0));
+        }
+        // A sum of zero is forgotten.
+        Ok(if self.0 == 0 { Fate::Discard } else { Fate::Retain })
+    }
+
+    fn on_notify(&mut self, (): (), _emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+        unreachable!("never asked for")
+    }
+
+    fn on_eof(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+        emit.push(Value::Int(-self.0));
+        Ok(Fate::Retain)
+    }
+
+    fn notify_at(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
+        Ok(None)
+    }
+}
+
+/// Builds a plan step by step; streams are named by their number.
+#[derive(Default)]
+pub struct Builder {
+    steps: Vec<Step<Integers>>,
+    streams: usize,
+}
+
+pub type Id = usize;
+
+fn stream(id: Id) -> StreamId {
+    StreamId(id.to_string().into())
+}
+
+impl Builder {
+    pub fn step(&mut self, name: &str, ups: &[Id], downs: usize, core: Core<Integers>) -> Vec<Id> {
+        let made: Vec<Id> = (self.streams..self.streams + downs).collect();
+        self.streams += downs;
+        let id = StepId(format!("flow.{name}").into());
+        self.steps.push(Step {
+            written_as: id.clone(),
+            id,
+            ups: ups.iter().copied().map(stream).collect(),
+            downs: made.iter().copied().map(stream).collect(),
+            operator: Operator::Core(core),
+        });
+        made
+    }
+
+    pub fn script(&mut self, name: &str, parts: Vec<(&str, Vec<Act>)>) -> (Id, Closed) {
+        let closed = Closed::default();
+        let parts = parts
+            .into_iter()
+            .map(|(name, acts)| (name.to_owned(), acts))
+            .collect();
+        let source = Script {
+            parts,
+            closed: Arc::clone(&closed),
+        };
+        let core = Core::Input(Source::Partitioned(Arc::new(source)));
+        (self.step(name, &[], 1, core)[0], closed)
+    }
+
+    pub fn acts(&mut self, name: &str, acts: Vec<Act>) -> Id {
+        self.script(name, vec![("only", acts)]).0
+    }
+
+    pub fn counter(&mut self, name: &str, until: i64, batch: i64) -> Id {
+        let core = Core::Input(Source::Dynamic(Arc::new(Counter { until, batch })));
+        self.step(name, &[], 1, core)[0]
+    }
+
+    pub fn map(
+        &mut self,
+        name: &str,
+        up: Id,
+        mapper: impl Fn(Vec<Value>) -> Result<Vec<Value>, String> + Send + Sync + 'static,
+    ) -> Id {
+        let core = Core::FlatMapBatch(Arc::new(Map(Box::new(mapper))));
+        self.step(name, &[up], 1, core)[0]
+    }
+
+    pub fn branch(&mut self, name: &str, up: Id, predicate: fn(&Value) -> bool) -> (Id, Id) {
+        let core = Core::Branch(Arc::new(Test(predicate)));
+        let made = self.step(name, &[up], 2, core);
+        (made[0], made[1])
+    }
+
+    pub fn merge(&mut self, name: &str, ups: &[Id]) -> Id {
+        self.step(name, ups, 1, Core::Merge)[0]
+    }
+
+    pub fn redistribute(&mut self, name: &str, up: Id) -> Id {
+        self.step(name, &[up], 1, Core::Redistribute)[0]
+    }
+
+    pub fn inspect(&mut self, name: &str, up: Id) -> (Id, Seen) {
+        let seen = Seen::default();
+        let core = Core::InspectDebug(Arc::new(Look(Arc::clone(&seen))));
+        (self.step(name, &[up], 1, core)[0], seen)
+    }
+
+    pub fn stateful(
+        &mut self,
+        name: &str,
+        up: Id,
+        builder: impl StatefulBatch<Integers> + 'static,
+    ) -> Id {
+        self.step(name, &[up], 1, Core::StatefulBatch(Arc::new(builder)))[0]
+    }
+
+    pub fn collect(&mut self, name: &str, up: Id) -> Collected {
+        self.collect_with(name, up, None)
+    }
+
+    pub fn collect_with(
+        &mut self,
+        name: &str,
+        up: Id,
+        write: Option<fn(&[Value])>,
+    ) -> Collected {
+        let taken = Collected::default();
+        let sink = CollectDynamic {
+            taken: taken.clone(),
+            write,
+        };
+        let core = Core::Output(Sink::Dynamic(Arc::new(sink)));
+        self.step(name, &[up], 0, core);
+        taken
+    }
+
+    pub fn collect_parts(
+        &mut self,
+        name: &str,
+        up: Id,
+        parts: Vec<&'static str>,
+    ) -> Collected {
+        let taken = Collected::default();
+        let sink = CollectPartitioned {
+            parts,
+            taken: taken.clone(),
+        };
+        let core = Core::Output(Sink::Partitioned(Arc::new(sink)));
+        self.step(name, &[up], 0, core);
+        taken
+    }
+
+    pub fn plan(self) -> Plan<Integers> {
+        Plan {
+            flow_id: "flow".to_owned(),
+            steps: self.steps,
+        }
+    }
+
+    pub fn run(self, workers: usize) -> Result<Ending, Error<Integers>> {
+        self.run_with(settings(workers))
+    }
+
+    pub fn run_with(self, settings: Settings) -> Result<Ending, Error<Integers>> {
+        run(&self.plan(), &settings, || Ok(()))
+    }
+}
+
+pub fn settings(workers: usize) -> Settings {
+    Settings {
+        workers,
+        epoch_interval: Settings::EPOCH_INTERVAL,
+        room: Settings::ROOM_PER_WORKER * workers,
+        clock: Arc::new(SystemClock::new()),
+    }
+}
+
+/// An epoch per batch.
+pub fn epoch_per_batch(workers: usize) -> Settings {
+    Settings {
+        epoch_interval: Duration::ZERO,
+        ..settings(workers)
+    }
+}

@@ -1,0 +1,11 @@
+//! The engine, run with integers: no interpreter anywhere.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod endings;
+mod flow_control;
+mod integers;
+mod operators;
+mod plan;
+mod sources;
+mod stateful;

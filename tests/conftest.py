@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import millstream.operators as op
@@ -79,6 +81,19 @@ def fail(evaluate: Evaluate) -> Callable[..., BaseException]:
         return raised.value.__cause__
 
     return fail
+
+
+@pytest.fixture
+def paused_until() -> Callable[..., Iterator[Any]]:
+    """Items for a `TestingSource` that waits between them for an event."""
+
+    def paused_until(event: Event, first: list[Any], then: list[Any]) -> Iterator[Any]:
+        yield from first
+        while not event.is_set():
+            yield TestingSource.PAUSE(timedelta(milliseconds=1))
+        yield from then
+
+    return paused_until
 
 
 @pytest.fixture

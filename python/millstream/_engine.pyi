@@ -1,8 +1,9 @@
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from millstream.dataflow import Dataflow
+
+__all__ = ["cli_main", "cluster_main", "run_main"]
 
 def run_main(
     flow: Dataflow,
@@ -22,7 +23,7 @@ def cluster_main(
 def cli_main(
     flow: Dataflow,
     *,
-    workers_per_process: int | None = 1,
+    workers_per_process: int | None = None,
     process_id: int | None = None,
     addresses: Sequence[str] | None = None,
     epoch_interval: timedelta | None = None,

@@ -277,7 +277,10 @@ class _Shape:
     module: str
     signature: inspect.Signature
     ups: list[str]
+    downs: list[str]
     down_fields: list[str]
+    """The fields of what it returns: the streams among `downs`, and the rest."""
+
     returned: Any
     """The class that the operator function promises to return; None for no class."""
 
@@ -299,11 +302,13 @@ class _Shape:
         if not (inspect.isclass(returned) and dataclasses.is_dataclass(returned)):
             returned = None
         if hint is type(None):
-            down_fields = []
+            downs = down_fields = []
         elif returned is None or issubclass(returned, Stream):
-            down_fields = ["down"]
+            downs = down_fields = ["down"]
         else:
             down_fields = [f.name for f in dataclasses.fields(returned)]
+            field_hints = _hints_of(returned)
+            downs = [f for f in down_fields if _is_stream(field_hints[f])]
 
         ups = [p for p in signature.parameters if p in hints and _is_stream(hints[p])]
         parameters = [p for p in signature.parameters if p != "step_id"]
@@ -320,7 +325,9 @@ class _Shape:
                 f"`{both}`; rename one of them"
             )
             raise TypeError(msg)
-        return cls(name, builder.__module__, signature, ups, down_fields, returned)
+        return cls(
+            name, builder.__module__, signature, ups, downs, down_fields, returned
+        )
 
     def operator_class(self, *, core: bool) -> type[Operator]:
         base = _CoreOperator if core else Operator
@@ -334,7 +341,7 @@ class _Shape:
             namespace={
                 "__module__": self.module,
                 "ups_names": self.ups,
-                "dwn_names": self.down_fields,
+                "dwn_names": self.downs,
             },
         )
 
@@ -403,12 +410,12 @@ class _Shape:
             raise TypeError(msg)
 
 
-def _hints_of(builder: Callable[..., Any]) -> dict[str, Any]:
+def _hints_of(annotated: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(builder)
+        return typing.get_type_hints(annotated)
     except NameError as ex:
         msg = (
-            f"can't resolve the annotations of operator `{builder.__name__}`: {ex}; "
+            f"can't resolve the annotations of `{annotated.__name__}`: {ex}; "
             "they are needed at run time, so define or import all names in them at "
             "the top level of the module, and not only for type checkers"
         )

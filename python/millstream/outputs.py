@@ -28,7 +28,7 @@ S = TypeVar("S")
 """The state of a partition: from where it can resume."""
 
 
-class Sink(ABC, Generic[X]):  # noqa: B024
+class Sink(ABC, Generic[X]):
     """What `millstream.operators.output` takes.
 
     Subclass `FixedPartitionedSink` or `DynamicSink` rather than this.

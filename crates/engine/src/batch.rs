@@ -10,12 +10,15 @@ use timely::Accountable;
 
 use crate::host::{Failure, Host};
 
+/// Keys and values, side by side.
+pub type Pairs<H> = Vec<(<H as Host>::Key, <H as Host>::Item)>;
+
 /// Items that travel together.
 pub enum Batch<H: Host> {
     /// Whole items.
     Rows(Vec<H::Item>),
     /// Items taken apart into key and value.
-    Keyed(Vec<(H::Key, H::Item)>),
+    Keyed(Pairs<H>),
 }
 
 impl<H: Host> Batch<H> {
@@ -44,10 +47,7 @@ impl<H: Host> Batch<H> {
     }
 
     /// The items as keys and values; fails on the first that isn't such a pair.
-    pub fn into_keyed(
-        self,
-        scope: H::Scope<'_>,
-    ) -> Result<Vec<(H::Key, H::Item)>, Failure<H>> {
+    pub fn into_keyed(self, scope: H::Scope<'_>) -> Result<Pairs<H>, Failure<H>> {
         match self {
             Self::Rows(rows) => rows.into_iter().map(|row| H::split(scope, row)).collect(),
             Self::Keyed(pairs) => Ok(pairs),

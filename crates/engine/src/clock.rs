@@ -42,7 +42,10 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// The clock of this machine, with monotonic time counted from now.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -57,7 +60,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn wall(&self) -> Micros {
         let now = SystemTime::now();
         match now.duration_since(SystemTime::UNIX_EPOCH) {
@@ -75,7 +81,10 @@ impl Clock for SystemClock {
 }
 
 /// Where timely begins to count, for its own timers.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
 pub(crate) fn timely_origin() -> Instant {
     Instant::now()
 }

@@ -135,9 +135,7 @@ fn compile_operator<'scope, H: Host>(
         (Core::FlatMapBatch(mapper), _) => {
             vec![flat_map_batch(context, operator, mapper, ups.pop()?)]
         }
-        (Core::Branch(predicate), _) => {
-            branch(context, operator, predicate, ups.pop()?).into()
-        }
+        (Core::Branch(predicate), _) => branch(context, operator, predicate, ups.pop()?).into(),
         (Core::Merge, _) => vec![merge(scope, ups)],
         (Core::Redistribute, _) => vec![redistribute(context, operator, ups.pop()?)],
         (Core::InspectDebug(inspector), _) => {

@@ -54,14 +54,12 @@ impl<H: Host> Context<H> {
         self.shared.halt.is_raised()
     }
 
-    /// The partitions of a step that this worker owns, in the order of their names,
-    /// each with its index among all.
-    pub(crate) fn owned_partitions(&self, step: &StepId) -> Vec<(usize, String)> {
+    /// The partitions of a step that this worker owns, in the order of their names.
+    pub(crate) fn owned_partitions(&self, step: &StepId) -> Vec<String> {
         self.partitions(step)
             .iter()
-            .enumerate()
-            .filter(|(_, assigned)| assigned.worker == self.worker)
-            .map(|(index, assigned)| (index, assigned.part.clone()))
+            .filter(|assigned| assigned.worker == self.worker)
+            .map(|assigned| assigned.part.clone())
             .collect()
     }
 
@@ -79,7 +77,7 @@ impl<H: Host> Context<H> {
             failure,
         });
         if let Some(Reason::Failed(Error::Step { failure, .. })) = self.shared.halt.raise(reason) {
-            H::report(scope, failure);
+            H::report(scope, step, failure);
         }
     }
 }

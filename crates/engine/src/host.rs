@@ -6,8 +6,11 @@
 //! plain integers, so that everything here runs without an interpreter.
 
 use std::fmt;
+use std::ops::Deref;
 
 use twox_hash::XxHash3_64;
+
+use crate::plan::StepId;
 
 /// A language runtime whose values flow through the engine.
 pub trait Host: Sized + 'static {
@@ -40,9 +43,9 @@ pub trait Host: Sized + 'static {
     /// Puts a `(key, value)` pair together.
     fn join(scope: Self::Scope<'_>, key: Self::Key, value: Self::Item) -> Self::Item;
 
-    /// Reports an error that can't be raised any more, because the run is ending
-    /// for another reason.
-    fn report(scope: Self::Scope<'_>, failure: Failure<Self>);
+    /// Reports a failure in a step that can't be raised any more, because the run is
+    /// ending for another reason.
+    fn report(scope: Self::Scope<'_>, step: &StepId, failure: Failure<Self>);
 }
 
 /// The key of a keyed item: text, with its hash at hand.
@@ -62,8 +65,12 @@ pub fn stable_hash(key: &str) -> u64 {
     XxHash3_64::oneshot(key.as_bytes())
 }
 
-/// A call into user code that failed.
-pub struct Failure<H: Host> {
+/// A call into user code that failed. One pointer, since results that can fail are
+/// returned for every item.
+pub struct Failure<H: Host>(Box<Details<H>>);
+
+/// What is known of a failed call.
+pub struct Details<H: Host> {
     /// What was being done, to complete the sentence "failed while ...".
     pub doing: String,
     /// The key that was being worked on, if there is one.
@@ -77,26 +84,39 @@ pub struct Failure<H: Host> {
 impl<H: Host> Failure<H> {
     /// A failure of a call that isn't about one key or item.
     pub fn new(doing: impl Into<String>, cause: H::Error) -> Self {
-        Self {
+        Self(Box::new(Details {
             doing: doing.into(),
             key: None,
             item: None,
             cause,
-        }
+        }))
     }
 
     /// Says which key was being worked on.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
-        self.key = Some(key.to_owned());
+        self.0.key = Some(key.to_owned());
         self
     }
 
     /// Says which item was being worked on.
     #[must_use]
     pub fn with_item(mut self, item: String) -> Self {
-        self.item = Some(item);
+        self.0.item = Some(item);
         self
+    }
+
+    /// The error that user code raised.
+    pub fn into_cause(self) -> H::Error {
+        self.0.cause
+    }
+}
+
+impl<H: Host> Deref for Failure<H> {
+    type Target = Details<H>;
+
+    fn deref(&self) -> &Details<H> {
+        &self.0
     }
 }
 

@@ -21,6 +21,8 @@
 //! [`epoch`] (when epochs end), [`room`] (flow control), [`partitions`] (who owns
 //! which), the keys and timers of `operators::stateful_batch`.
 
+#![forbid(unsafe_code)]
+
 pub mod batch;
 pub mod clock;
 mod compile;

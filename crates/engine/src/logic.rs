@@ -101,12 +101,7 @@ pub trait PartitionedSink<H: Host>: Send + Sync {
 
     /// The index, among `parts` partitions in the order of their names, that a key
     /// belongs to.
-    fn route(
-        &self,
-        scope: H::Scope<'_>,
-        key: &H::Key,
-        parts: usize,
-    ) -> Result<usize, Failure<H>>;
+    fn route(&self, scope: H::Scope<'_>, key: &H::Key, parts: usize) -> Result<usize, Failure<H>>;
 
     /// Opens one of them.
     fn build_part(
@@ -132,11 +127,7 @@ pub trait DynamicSink<H: Host>: Send + Sync {
 /// One part of a sink, being written.
 pub trait SinkPartition<H: Host> {
     /// Writes items; when it returns, they are the sink's responsibility.
-    fn write_batch(
-        &mut self,
-        scope: H::Scope<'_>,
-        items: Vec<H::Item>,
-    ) -> Result<(), Failure<H>>;
+    fn write_batch(&mut self, scope: H::Scope<'_>, items: Vec<H::Item>) -> Result<(), Failure<H>>;
 
     /// Lets go of what it holds.
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
@@ -154,11 +145,7 @@ pub enum Fate {
 /// Makes the logic of a key when its first item arrives.
 pub trait StatefulBatch<H: Host>: Send + Sync {
     /// Makes the logic of one key.
-    fn build(
-        &self,
-        scope: H::Scope<'_>,
-        key: &H::Key,
-    ) -> Result<Box<dyn KeyLogic<H>>, Failure<H>>;
+    fn build(&self, scope: H::Scope<'_>, key: &H::Key) -> Result<Box<dyn KeyLogic<H>>, Failure<H>>;
 }
 
 /// The logic, and the state, of one key.
@@ -179,11 +166,7 @@ pub trait KeyLogic<H: Host> {
     ) -> Result<Fate, Failure<H>>;
 
     /// There are no more items, of any key.
-    fn on_eof(
-        &mut self,
-        scope: H::Scope<'_>,
-        emit: &mut Vec<H::Item>,
-    ) -> Result<Fate, Failure<H>>;
+    fn on_eof(&mut self, scope: H::Scope<'_>, emit: &mut Vec<H::Item>) -> Result<Fate, Failure<H>>;
 
     /// When to be notified next. Asked after each of the calls above; the latest
     /// answer holds.

@@ -193,9 +193,7 @@ pub enum PlanError {
         step: StepId,
     },
     /// A stream from nowhere.
-    #[error(
-        "step `{step}` takes stream `{stream}`, which no earlier step of this dataflow makes"
-    )]
+    #[error("step `{step}` takes stream `{stream}`, which no earlier step of this dataflow makes")]
     UnknownStream {
         /// The step that takes it.
         step: StepId,

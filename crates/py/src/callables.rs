@@ -38,14 +38,19 @@ pub(crate) fn describe(item: &Bound<'_, PyAny>) -> String {
 /// Whether items must not be shown in error messages, since they may be private.
 fn hides_items() -> bool {
     static HIDES: OnceLock<bool> = OnceLock::new();
-    *HIDES.get_or_init(|| {
-        std::env::var("MILLSTREAM_SHOW_ITEMS").is_ok_and(|value| value == "0")
-    })
+    *HIDES.get_or_init(|| std::env::var("MILLSTREAM_SHOW_ITEMS").is_ok_and(|value| value == "0"))
 }
 
 /// A function that turns an error into the failure of calling `what`.
 pub(crate) fn calling(what: &str) -> impl Fn(PyErr) -> PyFailure + '_ {
     move |error| Failure::new(format!("calling `{what}`"), error)
+}
+
+/// A callable, and the name by which its author knows it: `map` is made of
+/// `flat_map_batch`, whose `mapper` calls the user's.
+pub(crate) struct Named {
+    pub(crate) callable: Py<PyAny>,
+    pub(crate) name: String,
 }
 
 /// Adds the items of any iterable to `emit`.
@@ -78,13 +83,16 @@ fn not_iterable(items: &Bound<'_, PyAny>, what: &str) -> PyFailure {
 
 /// A `bool`, and nothing that is only true or false in a manner of speaking.
 pub(crate) fn real_bool(value: &Bound<'_, PyAny>, what: &str) -> PyResult<bool> {
-    value.cast::<PyBool>().map(|value| value.is_true()).map_err(|_| {
-        PyTypeError::new_err(format!(
-            "{what} must be a `bool`; got {}, a `{}`",
-            describe(value),
-            type_name(value)
-        ))
-    })
+    value
+        .cast::<PyBool>()
+        .map(PyBoolMethods::is_true)
+        .map_err(|_| {
+            PyTypeError::new_err(format!(
+                "{what} must be a `bool`; got {}, a `{}`",
+                describe(value),
+                type_name(value)
+            ))
+        })
 }
 
 /// What a stateful callback returns: items to emit, and whether to discard.

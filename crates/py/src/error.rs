@@ -1,6 +1,7 @@
 //! The one translation of engine errors into Python exceptions.
 
 use millstream_engine::error::Error;
+use millstream_engine::plan::StepId;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -20,33 +21,33 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
             format!("millstream itself failed, which is a defect worth reporting: {message}"),
         ),
         Error::Step { failure, .. } if !failure.cause.is_instance_of::<PyException>(py) => {
-            failure.cause
+            failure.into_cause()
         }
         Error::Step {
             step,
             worker,
             failure,
         } => {
-            let message = sentence(&step.0, worker, &failure);
+            let message = sentence(&step, worker, &failure);
             let raised = make(py, "MillstreamRuntimeError", message);
-            raised.set_cause(py, Some(failure.cause));
+            raised.set_cause(py, Some(failure.into_cause()));
             raised
         }
     }
 }
 
-fn sentence(step: &str, worker: Option<usize>, failure: &PyFailure) -> String {
-    let mut text = format!("step `{step}` failed while {}", failure.doing);
-    if let Some(key) = &failure.key {
-        text += &format!(" for key `{key}`");
-    }
-    if let Some(worker) = worker {
-        text += &format!(" on worker {worker}");
-    }
-    if let Some(item) = &failure.item {
-        text += &format!("; the item was {item}");
-    }
-    text
+/// What failed, where, and on what.
+pub(crate) fn sentence(step: &StepId, worker: Option<usize>, failure: &PyFailure) -> String {
+    let parts = [
+        Some(format!("step `{step}` failed while {}", failure.doing)),
+        failure.key.as_ref().map(|key| format!(" for key `{key}`")),
+        worker.map(|worker| format!(" on worker {worker}")),
+        failure
+            .item
+            .as_ref()
+            .map(|item| format!("; the item was {item}")),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// An exception of a class in `millstream.errors`.

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use millstream_engine::host::{Failure, Host, Key, stable_hash};
+use millstream_engine::plan::StepId;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::callables::{describe, type_name};
+use crate::error::sentence;
 
 /// The Python interpreter.
 pub(crate) struct Python3;
@@ -59,9 +61,25 @@ impl Host for Python3 {
             .map_or_else(|_| py.None(), |pair| pair.into_any().unbind())
     }
 
-    fn report(py: Python<'_>, failure: PyFailure) {
-        failure.cause.write_unraisable(py, None);
+    fn report(py: Python<'_>, step: &StepId, failure: PyFailure) {
+        if log(py, step, &failure).is_err() {
+            failure.into_cause().write_unraisable(py, None);
+        }
     }
+}
+
+/// Logs a failure that isn't raised.
+fn log(py: Python<'_>, step: &StepId, failure: &PyFailure) -> PyResult<()> {
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("exc_info", failure.cause.value(py))?;
+    let text = format!(
+        "{}, while the run was already stopping",
+        sentence(step, None, failure)
+    );
+    py.import("logging")?
+        .call_method1("getLogger", ("millstream",))?
+        .call_method("error", ("%s", text), Some(&kwargs))?;
+    Ok(())
 }
 
 fn not_a_pair(item: &Bound<'_, PyAny>, error: PyErr) -> PyFailure {

@@ -10,7 +10,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::callables::{describe, type_name};
+use crate::callables::{Named, describe, type_name};
 use crate::host::Python3;
 use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
@@ -47,7 +47,7 @@ impl<'py> Reader<'py> {
     fn steps(
         &self,
         steps: &Bound<'py, PyAny>,
-        written_as: Option<&StepId>,
+        written_as: Option<&WrittenAs>,
     ) -> PyResult<Vec<Step<Python3>>> {
         steps
             .cast::<PyList>()?
@@ -59,20 +59,24 @@ impl<'py> Reader<'py> {
     fn step(
         &self,
         step: &Bound<'py, PyAny>,
-        written_as: Option<&StepId>,
+        written_as: Option<&WrittenAs>,
     ) -> PyResult<Step<Python3>> {
         let id = StepId(step.getattr("step_id")?.extract::<String>()?.into());
         // Errors name the outermost built-in operator: its author wrote a `map`, and
         // knows nothing of the `flat_map_batch` inside.
-        let own = (written_as.is_none() && is_built_in(step)?).then(|| id.clone());
+        let own = if written_as.is_none() && is_built_in(step)? {
+            Some(WrittenAs::of(step, id.clone())?)
+        } else {
+            None
+        };
         let written_as = written_as.or(own.as_ref());
         let operator = if step.is_instance(&self.core)? {
-            Operator::Core(self.core(step, &id)?)
+            Operator::Core(self.core(step, &id, written_as)?)
         } else {
             Operator::Composed(self.steps(&step.getattr("substeps")?, written_as)?)
         };
         Ok(Step {
-            written_as: written_as.unwrap_or(&id).clone(),
+            written_as: written_as.map_or(&id, |written| &written.id).clone(),
             ups: streams(step, "ups_names")?,
             downs: streams(step, "dwn_names")?,
             operator,
@@ -80,8 +84,21 @@ impl<'py> Reader<'py> {
         })
     }
 
-    fn core(&self, step: &Bound<'py, PyAny>, id: &StepId) -> PyResult<Core<Python3>> {
+    fn core(
+        &self,
+        step: &Bound<'py, PyAny>,
+        id: &StepId,
+        written_as: Option<&WrittenAs>,
+    ) -> PyResult<Core<Python3>> {
         let argument = |name: &str| step.getattr(name).map(Bound::unbind);
+        let named = |name: &str| {
+            Ok::<_, PyErr>(Named {
+                callable: argument(name)?,
+                name: written_as
+                    .map_or(name, |written| written.name(name))
+                    .to_owned(),
+            })
+        };
         if self.is(step, "input")? {
             return Ok(Core::Input(source(&step.getattr("source")?, id)?));
         }
@@ -89,7 +106,7 @@ impl<'py> Reader<'py> {
             return Ok(Core::Output(sink(&step.getattr("sink")?, id)?));
         }
         if self.is(step, "flat_map_batch")? {
-            let mapper = PyMapper(argument("mapper")?);
+            let mapper = PyMapper(named("mapper")?);
             return Ok(Core::FlatMapBatch(Arc::new(mapper)));
         }
         if self.is(step, "branch")? {
@@ -120,6 +137,38 @@ impl<'py> Reader<'py> {
     fn is(&self, step: &Bound<'py, PyAny>, operator: &str) -> PyResult<bool> {
         let class = self.operators.getattr(operator)?.getattr("_op_cls")?;
         Ok(step.get_type().is(&class))
+    }
+}
+
+/// The operator that the author of a flow wrote, to speak of in errors.
+struct WrittenAs {
+    id: StepId,
+    /// The functions that it was given, as in "`builder` or `folder`".
+    functions: Option<String>,
+}
+
+impl WrittenAs {
+    fn of(step: &Bound<'_, PyAny>, id: StepId) -> PyResult<Self> {
+        let py = step.py();
+        let is_callable = py.import("builtins")?.getattr("callable")?;
+        let mut names = Vec::new();
+        for field in py
+            .import("dataclasses")?
+            .call_method1("fields", (step,))?
+            .try_iter()?
+        {
+            let name: String = field?.getattr("name")?.extract()?;
+            if !name.starts_with('_') && is_callable.call1((step.getattr(&name)?,))?.is_truthy()? {
+                names.push(name);
+            }
+        }
+        let functions = (!names.is_empty()).then(|| names.join("` or `"));
+        Ok(Self { id, functions })
+    }
+
+    /// What its author calls the function that a core operator calls `name`.
+    fn name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.functions.as_deref().unwrap_or(name)
     }
 }
 

@@ -26,14 +26,14 @@ pub(crate) fn run_main(
 
 /// Runs a dataflow on several workers, to its end.
 #[pyfunction]
-#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=None))]
+#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=1))]
 pub(crate) fn cluster_main(
     flow: &Bound<'_, PyAny>,
     addresses: Option<&Bound<'_, PyAny>>,
     proc_id: &Bound<'_, PyAny>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
-    worker_count_per_proc: Option<&Bound<'_, PyAny>>,
+    worker_count_per_proc: i64,
 ) -> PyResult<()> {
     refuse_processes(addresses, Some(proc_id))?;
     let workers = worker_count(worker_count_per_proc, "worker_count_per_proc")?;
@@ -45,17 +45,21 @@ pub(crate) fn cluster_main(
 #[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None))]
 pub(crate) fn cli_main(
     flow: &Bound<'_, PyAny>,
-    workers_per_process: Option<&Bound<'_, PyAny>>,
+    workers_per_process: Option<i64>,
     process_id: Option<&Bound<'_, PyAny>>,
     addresses: Option<&Bound<'_, PyAny>>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
     refuse_processes(addresses, process_id)?;
-    let workers = worker_count(workers_per_process, "workers_per_process")?;
+    let workers = worker_count(workers_per_process.unwrap_or(1), "workers_per_process")?;
     start(flow, workers, epoch_interval, recovery_config)
 }
 
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method itself is not general enough in its lifetime"
+)]
 fn start(
     flow: &Bound<'_, PyAny>,
     workers: usize,
@@ -79,27 +83,15 @@ fn start(
         room: Settings::ROOM_PER_WORKER * workers,
         clock: Arc::new(SystemClock::new()),
     };
-    let outcome = py.detach(|| {
-        run(&plan, &settings, || {
-            Python::attach(|py| py.check_signals())
-        })
-    });
+    let outcome = py.detach(|| run(&plan, &settings, || Python::attach(|py| py.check_signals())));
     outcome.map(|_ending| ()).map_err(|error| to_py(py, error))
 }
 
-fn worker_count(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<usize> {
-    let Some(value) = value else { return Ok(1) };
-    match value.extract::<i64>() {
-        Ok(count) if count >= 1 => usize::try_from(count).map_err(Into::into),
-        Ok(count) => Err(PyValueError::new_err(format!(
-            "`{what}` must be at least 1; got {count}"
-        ))),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "`{what}` must be an `int`; got {}, a `{}`",
-            describe(value),
-            type_name(value)
-        ))),
-    }
+fn worker_count(count: i64, what: &str) -> PyResult<usize> {
+    usize::try_from(count)
+        .ok()
+        .filter(|&count| count >= 1)
+        .ok_or_else(|| PyValueError::new_err(format!("`{what}` must be at least 1; got {count}")))
 }
 
 /// There is only one process so far.

@@ -44,8 +44,7 @@ fn since_epoch(date: &Bound<'_, PyDateTime>) -> PyResult<i64> {
     static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
     let py = date.py();
     let epoch = EPOCH.get_or_try_init(py, || {
-        PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, None::<&Bound<'_, PyTzInfo>>)
-            .map(Bound::unbind)
+        PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, None::<&Bound<'_, PyTzInfo>>).map(Bound::unbind)
     })?;
     let kwargs = pyo3::types::PyDict::new(py);
     kwargs.set_item("tzinfo", py.None())?;
@@ -72,6 +71,9 @@ pub(crate) fn span(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Duration> {
     u64::try_from(micros(delta))
         .map(Duration::from_micros)
         .map_err(|_| {
-            PyValueError::new_err(format!("`{what}` must not be negative; got {}", describe(value)))
+            PyValueError::new_err(format!(
+                "`{what}` must not be negative; got {}",
+                describe(value)
+            ))
         })
 }

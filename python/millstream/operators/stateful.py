@@ -86,8 +86,8 @@ class StatefulLogic(ABC, Generic[V, W, S]):
 class _ItemByItem(StatefulBatchLogic[V, W, S]):
     """Gives the values of each batch to a `StatefulLogic`, one after another.
 
-    Which is replaced at once where it discards itself; the engine needs to know only
-    what the last value of the batch did.
+    One that discards itself is replaced at the next value of the same batch, so the
+    engine needs to know only what the last value did.
     """
 
     def __init__(

@@ -43,12 +43,15 @@ pub(crate) fn open_source<H: Host>(
     match source {
         Source::Dynamic(source) => {
             let part = source.build(scope, &operator.id, context.worker, context.workers)?;
-            Ok(vec![Open::new(part)])
+            Ok(vec![Open::new(&operator.written_as, part)])
         }
         Source::Partitioned(source) => context
             .owned_partitions(&operator.id)
             .into_iter()
-            .map(|(_, part)| Ok(Open::new(source.build_part(scope, &operator.id, &part)?)))
+            .map(|part| {
+                let part = source.build_part(scope, &operator.id, &part)?;
+                Ok(Open::new(&operator.written_as, part))
+            })
             .collect(),
     }
 }
@@ -227,11 +230,7 @@ impl<H: Host> Reader<H> {
         Ok(true)
     }
 
-    fn next_awake(
-        &mut self,
-        scope: H::Scope<'_>,
-        otherwise: Awake,
-    ) -> Result<Awake, Failure<H>> {
+    fn next_awake(&mut self, scope: H::Scope<'_>, otherwise: Awake) -> Result<Awake, Failure<H>> {
         let moment = self.part.get().next_awake(scope)?;
         Ok(moment.map_or(otherwise, Awake::At))
     }

@@ -2,6 +2,7 @@
 
 use crate::host::{Failure, Host};
 use crate::logic::{SinkPartition, SourcePartition};
+use crate::plan::StepId;
 
 /// What can be closed.
 pub(crate) trait Close<H: Host> {
@@ -24,14 +25,17 @@ impl<H: Host> Close<H> for dyn SinkPartition<H> {
 /// because the run stops early, it is closed all the same, and an error is only
 /// reported.
 pub(crate) struct Open<H: Host, P: Close<H> + ?Sized> {
+    /// The step that it is a part of.
+    step: StepId,
     inner: Box<P>,
     is_closed: bool,
     host: std::marker::PhantomData<H>,
 }
 
 impl<H: Host, P: Close<H> + ?Sized> Open<H, P> {
-    pub(crate) fn new(inner: Box<P>) -> Self {
+    pub(crate) fn new(step: &StepId, inner: Box<P>) -> Self {
         Self {
+            step: step.clone(),
             inner,
             is_closed: false,
             host: std::marker::PhantomData,
@@ -54,7 +58,7 @@ impl<H: Host, P: Close<H> + ?Sized> Drop for Open<H, P> {
         if !self.is_closed {
             H::attach(|scope| {
                 if let Err(failure) = self.inner.close(scope) {
-                    H::report(scope, failure);
+                    H::report(scope, &self.step, failure);
                 }
             });
         }

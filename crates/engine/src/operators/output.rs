@@ -35,31 +35,32 @@ pub(crate) fn open_sink<H: Host>(
     scope: H::Scope<'_>,
 ) -> Result<Part<H>, Failure<H>> {
     let part = sink.build(scope, &operator.id, context.worker, context.workers)?;
-    Ok(Open::new(part))
+    Ok(Open::new(&operator.written_as, part))
 }
 
 /// Writes everything that arrives on this worker to one part.
-pub(crate) fn output_dynamic<'scope, H: Host>(
+pub(crate) fn output_dynamic<H: Host>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     part: Part<H>,
-    up: BatchStream<'scope, H>,
+    up: BatchStream<'_, H>,
 ) {
     let writer = DynamicWriter { part: Some(part) };
     write(context, operator, up, Pipeline, writer);
 }
 
 /// Writes each item to the partition that its key belongs to.
-pub(crate) fn output_partitioned<'scope, H: Host>(
+pub(crate) fn output_partitioned<H: Host>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     sink: &Arc<dyn PartitionedSink<H>>,
-    up: BatchStream<'scope, H>,
+    up: BatchStream<'_, H>,
 ) {
     let parcels = route(context, operator, sink, up);
     let writer = PartitionedWriter {
         context: context.clone(),
-        operator: operator.id.clone(),
+        step: operator.id.clone(),
+        written_as: operator.written_as.clone(),
         sink: Arc::clone(sink),
         parts: BTreeMap::new(),
     };
@@ -118,29 +119,28 @@ impl<H: Host> Writer<H, Batch<H>> for DynamicWriter<H> {
     }
 
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
-        self.part.take().map_or(Ok(()), |mut part| part.close(scope))
+        self.part
+            .take()
+            .map_or(Ok(()), |mut part| part.close(scope))
     }
 }
 
 struct PartitionedWriter<H: Host> {
     context: Context<H>,
-    operator: StepId,
+    step: StepId,
+    written_as: StepId,
     sink: Arc<dyn PartitionedSink<H>>,
     parts: BTreeMap<usize, Part<H>>,
 }
 
 impl<H: Host> PartitionedWriter<H> {
-    fn part(
-        &mut self,
-        scope: H::Scope<'_>,
-        partition: usize,
-    ) -> Result<&mut Part<H>, Failure<H>> {
+    fn part(&mut self, scope: H::Scope<'_>, partition: usize) -> Result<&mut Part<H>, Failure<H>> {
         match self.parts.entry(partition) {
             Entry::Occupied(part) => Ok(part.into_mut()),
             Entry::Vacant(place) => {
-                let name = &self.context.partitions(&self.operator)[partition].part;
-                let part = self.sink.build_part(scope, &self.operator, name)?;
-                Ok(place.insert(Open::new(part)))
+                let name = &self.context.partitions(&self.step)[partition].part;
+                let part = self.sink.build_part(scope, &self.step, name)?;
+                Ok(place.insert(Open::new(&self.written_as, part)))
             }
         }
     }
@@ -166,10 +166,10 @@ impl<H: Host> Writer<H, Parcel<H>> for PartitionedWriter<H> {
 
 /// Builds the operator around a writer. It is complete only when the writer has
 /// been closed, so a run can't end before.
-fn write<'scope, H, C, P, W>(
+fn write<H, C, P, W>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
-    up: Stream<'scope, Time, C>,
+    up: Stream<'_, Time, C>,
     pact: P,
     mut writer: W,
 ) where
@@ -200,7 +200,13 @@ fn write<'scope, H, C, P, W>(
                         }
                         writer.write(scope, container)
                     })
-                    .and_then(|()| if has_ended { writer.close(scope) } else { Ok(()) });
+                    .and_then(|()| {
+                        if has_ended {
+                            writer.close(scope)
+                        } else {
+                            Ok(())
+                        }
+                    });
                 if let Err(failure) = written {
                     context.fail(scope, &step, failure);
                 }

@@ -133,7 +133,9 @@ pub(crate) struct Sorter<T> {
 impl<T> Sorter<T> {
     pub(crate) fn new(destinations: usize) -> Self {
         Self {
-            piles: std::iter::repeat_with(Vec::new).take(destinations).collect(),
+            piles: std::iter::repeat_with(Vec::new)
+                .take(destinations)
+                .collect(),
         }
     }
 

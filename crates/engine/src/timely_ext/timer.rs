@@ -33,10 +33,11 @@ impl Timer {
             self.activator.activate();
             return;
         }
-        let at = now + delay.min(LONGEST);
+        let delay = delay.min(LONGEST);
+        let at = now + delay;
         if self.next.is_none_or(|next| next <= now || at < next) {
             self.next = Some(at);
-            self.activator.activate_after(at - now);
+            self.activator.activate_after(delay);
         }
     }
 }

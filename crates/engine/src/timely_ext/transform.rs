@@ -29,8 +29,7 @@ pub(crate) fn transform<'scope, H, C, L, const N: usize>(
 where
     H: Host,
     C: Carrier<H>,
-    L: FnMut(H::Scope<'_>, Epoch, Batch<H>, &mut Outputs<C, N>) -> Result<(), Failure<H>>
-        + 'static,
+    L: FnMut(H::Scope<'_>, Epoch, Batch<H>, &mut Outputs<C, N>) -> Result<(), Failure<H>> + 'static,
 {
     let mut builder = OperatorBuilder::new(operator.id.to_string(), up.scope());
     let mut input = builder.new_input(up, Pipeline);

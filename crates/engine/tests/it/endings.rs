@@ -35,16 +35,27 @@ fn failure_in_a_source_names_the_step_and_the_worker() {
         let mut flow = Builder::default();
         let (numbers, closed) = flow.script(
             "in",
-            vec![("a", vec![Act::Sleep(HOUR)]), ("b", vec![Act::Fail("broken")])],
+            vec![
+                ("a", vec![Act::Sleep(HOUR)]),
+                ("b", vec![Act::Fail("broken")]),
+            ],
         );
         flow.collect("out", numbers);
         let error = flow.run(workers).unwrap_err();
-        let Error::Step { step, worker, failure } = error else {
+        let Error::Step {
+            step,
+            worker,
+            failure,
+        } = error
+        else {
             panic!("{error:?}")
         };
         assert_eq!(&*step.0, "flow.in");
         assert_eq!(worker, Some(1 % workers));
-        assert_eq!((failure.doing.as_str(), failure.cause.as_str()), ("reading", "broken"));
+        assert_eq!(
+            (failure.doing.as_str(), failure.cause.as_str()),
+            ("reading", "broken")
+        );
         assert_eq!(closed.lock().unwrap().len(), 2);
     }
 }

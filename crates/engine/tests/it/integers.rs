@@ -16,29 +16,29 @@ use millstream_engine::run::{Ending, Settings, run};
 
 /// An integer, or a pair of a word and an integer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Value {
+pub(crate) enum Value {
     Int(i64),
     Pair(String, i64),
 }
 
-pub fn pair(key: &str, value: i64) -> Value {
+pub(crate) fn pair(key: &str, value: i64) -> Value {
     Value::Pair(key.to_owned(), value)
 }
 
 impl Value {
-    pub fn int(&self) -> i64 {
+    pub(crate) fn int(&self) -> i64 {
         match self {
             Self::Int(value) | Self::Pair(_, value) => *value,
         }
     }
 }
 
-pub struct Integers;
+pub(crate) struct Integers;
 
-pub type IntFailure = Failure<Integers>;
+pub(crate) type IntFailure = Failure<Integers>;
 
 #[derive(Clone)]
-pub struct Word(String);
+pub(crate) struct Word(String);
 
 impl Key for Word {
     fn as_str(&self) -> &str {
@@ -79,25 +79,15 @@ impl Host for Integers {
         Value::Pair(key.0, value.int())
     }
 
-    fn report((): (), failure: IntFailure) {
-        REPORTED.lock().unwrap().push(failure.cause);
-    }
+    fn report((): (), _step: &StepId, _failure: IntFailure) {}
 }
-
-/// Errors that could not be raised any more.
-pub static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 type Mapper = dyn Fn(Vec<Value>) -> Result<Vec<Value>, String> + Send + Sync;
 
 struct Map(Box<Mapper>);
 
 impl FlatMapBatch<Integers> for Map {
-    fn flat_map(
-        &self,
-        (): (),
-        items: Vec<Value>,
-        emit: &mut Vec<Value>,
-    ) -> Result<(), IntFailure> {
+    fn flat_map(&self, (): (), items: Vec<Value>, emit: &mut Vec<Value>) -> Result<(), IntFailure> {
         emit.extend((self.0)(items).map_err(|cause| Failure::new("mapping", cause))?);
         Ok(())
     }
@@ -131,7 +121,7 @@ impl Inspector<Integers> for Look {
 
 /// What a scripted source does next.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     Batch(Vec<Value>),
     /// Not to be asked again for so long.
     Sleep(Duration),
@@ -140,7 +130,7 @@ pub enum Act {
     Panic,
 }
 
-pub fn ints(values: impl IntoIterator<Item = i64>) -> Vec<Act> {
+pub(crate) fn ints(values: impl IntoIterator<Item = i64>) -> Vec<Act> {
     values
         .into_iter()
         .map(|value| Act::Batch(vec![Value::Int(value)]))
@@ -148,11 +138,11 @@ pub fn ints(values: impl IntoIterator<Item = i64>) -> Vec<Act> {
 }
 
 /// Which partitions were closed.
-pub type Closed = Arc<Mutex<Vec<String>>>;
+pub(crate) type Closed = Arc<Mutex<Vec<String>>>;
 
-pub struct Script {
-    pub parts: Vec<(String, Vec<Act>)>,
-    pub closed: Closed,
+pub(crate) struct Script {
+    pub(crate) parts: Vec<(String, Vec<Act>)>,
+    pub(crate) closed: Closed,
 }
 
 struct ScriptPart {
@@ -209,9 +199,9 @@ impl SourcePartition<Integers> for ScriptPart {
 }
 
 /// A source that counts to `until` on each worker, in batches.
-pub struct Counter {
-    pub until: i64,
-    pub batch: i64,
+pub(crate) struct Counter {
+    pub(crate) until: i64,
+    pub(crate) batch: i64,
 }
 
 struct CounterPart {
@@ -258,16 +248,16 @@ impl SourcePartition<Integers> for CounterPart {
 
 /// A sink that remembers what it took, and from whom.
 #[derive(Clone, Default)]
-pub struct Collected(pub Arc<Mutex<Vec<(String, Value)>>>);
+pub(crate) struct Collected(pub(crate) Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Collected {
     /// The items, in the order in which they came.
-    pub fn items(&self) -> Vec<Value> {
+    pub(crate) fn items(&self) -> Vec<Value> {
         let taken = self.0.lock().unwrap();
         taken.iter().map(|(_, item)| item.clone()).collect()
     }
 
-    pub fn sorted(&self) -> Vec<Value> {
+    pub(crate) fn sorted(&self) -> Vec<Value> {
         let mut items = self.items();
         items.sort();
         items
@@ -295,10 +285,10 @@ impl SinkPartition<Integers> for CollectPart {
     }
 }
 
-pub struct CollectDynamic {
-    pub taken: Collected,
+pub(crate) struct CollectDynamic {
+    pub(crate) taken: Collected,
     /// Called with each batch before it is taken.
-    pub write: Option<fn(&[Value])>,
+    pub(crate) write: Option<fn(&[Value])>,
 }
 
 impl DynamicSink<Integers> for CollectDynamic {
@@ -317,9 +307,9 @@ impl DynamicSink<Integers> for CollectDynamic {
     }
 }
 
-pub struct CollectPartitioned {
-    pub parts: Vec<&'static str>,
-    pub taken: Collected,
+pub(crate) struct CollectPartitioned {
+    pub(crate) parts: Vec<&'static str>,
+    pub(crate) taken: Collected,
 }
 
 impl PartitionedSink<Integers> for CollectPartitioned {
@@ -347,7 +337,7 @@ impl PartitionedSink<Integers> for CollectPartitioned {
 }
 
 /// Emits a running sum per key; at the end, the final sum, negated.
-pub struct RunningSum;
+pub(crate) struct RunningSum;
 
 struct SumLogic(i64);
 
@@ -369,7 +359,11 @@ impl KeyLogic<Integers> for SumLogic {
             emit.push(Value::Int(self.0));
         }
         // A sum of zero is forgotten.
-        Ok(if self.0 == 0 { Fate::Discard } else { Fate::Retain })
+        Ok(if self.0 == 0 {
+            Fate::Discard
+        } else {
+            Fate::Retain
+        })
     }
 
     fn on_notify(&mut self, (): (), _emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
@@ -388,19 +382,25 @@ impl KeyLogic<Integers> for SumLogic {
 
 /// Builds a plan step by step; streams are named by their number.
 #[derive(Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     steps: Vec<Step<Integers>>,
     streams: usize,
 }
 
-pub type Id = usize;
+pub(crate) type Id = usize;
 
 fn stream(id: Id) -> StreamId {
     StreamId(id.to_string().into())
 }
 
 impl Builder {
-    pub fn step(&mut self, name: &str, ups: &[Id], downs: usize, core: Core<Integers>) -> Vec<Id> {
+    pub(crate) fn step(
+        &mut self,
+        name: &str,
+        ups: &[Id],
+        downs: usize,
+        core: Core<Integers>,
+    ) -> Vec<Id> {
         let made: Vec<Id> = (self.streams..self.streams + downs).collect();
         self.streams += downs;
         let id = StepId(format!("flow.{name}").into());
@@ -414,7 +414,7 @@ impl Builder {
         made
     }
 
-    pub fn script(&mut self, name: &str, parts: Vec<(&str, Vec<Act>)>) -> (Id, Closed) {
+    pub(crate) fn script(&mut self, name: &str, parts: Vec<(&str, Vec<Act>)>) -> (Id, Closed) {
         let closed = Closed::default();
         let parts = parts
             .into_iter()
@@ -428,16 +428,16 @@ impl Builder {
         (self.step(name, &[], 1, core)[0], closed)
     }
 
-    pub fn acts(&mut self, name: &str, acts: Vec<Act>) -> Id {
+    pub(crate) fn acts(&mut self, name: &str, acts: Vec<Act>) -> Id {
         self.script(name, vec![("only", acts)]).0
     }
 
-    pub fn counter(&mut self, name: &str, until: i64, batch: i64) -> Id {
+    pub(crate) fn counter(&mut self, name: &str, until: i64, batch: i64) -> Id {
         let core = Core::Input(Source::Dynamic(Arc::new(Counter { until, batch })));
         self.step(name, &[], 1, core)[0]
     }
 
-    pub fn map(
+    pub(crate) fn map(
         &mut self,
         name: &str,
         up: Id,
@@ -447,27 +447,27 @@ impl Builder {
         self.step(name, &[up], 1, core)[0]
     }
 
-    pub fn branch(&mut self, name: &str, up: Id, predicate: fn(&Value) -> bool) -> (Id, Id) {
+    pub(crate) fn branch(&mut self, name: &str, up: Id, predicate: fn(&Value) -> bool) -> (Id, Id) {
         let core = Core::Branch(Arc::new(Test(predicate)));
         let made = self.step(name, &[up], 2, core);
         (made[0], made[1])
     }
 
-    pub fn merge(&mut self, name: &str, ups: &[Id]) -> Id {
+    pub(crate) fn merge(&mut self, name: &str, ups: &[Id]) -> Id {
         self.step(name, ups, 1, Core::Merge)[0]
     }
 
-    pub fn redistribute(&mut self, name: &str, up: Id) -> Id {
+    pub(crate) fn redistribute(&mut self, name: &str, up: Id) -> Id {
         self.step(name, &[up], 1, Core::Redistribute)[0]
     }
 
-    pub fn inspect(&mut self, name: &str, up: Id) -> (Id, Seen) {
+    pub(crate) fn inspect(&mut self, name: &str, up: Id) -> (Id, Seen) {
         let seen = Seen::default();
         let core = Core::InspectDebug(Arc::new(Look(Arc::clone(&seen))));
         (self.step(name, &[up], 1, core)[0], seen)
     }
 
-    pub fn stateful(
+    pub(crate) fn stateful(
         &mut self,
         name: &str,
         up: Id,
@@ -476,11 +476,11 @@ impl Builder {
         self.step(name, &[up], 1, Core::StatefulBatch(Arc::new(builder)))[0]
     }
 
-    pub fn collect(&mut self, name: &str, up: Id) -> Collected {
+    pub(crate) fn collect(&mut self, name: &str, up: Id) -> Collected {
         self.collect_with(name, up, None)
     }
 
-    pub fn collect_with(
+    pub(crate) fn collect_with(
         &mut self,
         name: &str,
         up: Id,
@@ -496,7 +496,7 @@ impl Builder {
         taken
     }
 
-    pub fn collect_parts(
+    pub(crate) fn collect_parts(
         &mut self,
         name: &str,
         up: Id,
@@ -512,23 +512,23 @@ impl Builder {
         taken
     }
 
-    pub fn plan(self) -> Plan<Integers> {
+    pub(crate) fn plan(self) -> Plan<Integers> {
         Plan {
             flow_id: "flow".to_owned(),
             steps: self.steps,
         }
     }
 
-    pub fn run(self, workers: usize) -> Result<Ending, Error<Integers>> {
+    pub(crate) fn run(self, workers: usize) -> Result<Ending, Error<Integers>> {
         self.run_with(settings(workers))
     }
 
-    pub fn run_with(self, settings: Settings) -> Result<Ending, Error<Integers>> {
+    pub(crate) fn run_with(self, settings: Settings) -> Result<Ending, Error<Integers>> {
         run(&self.plan(), &settings, || Ok(()))
     }
 }
 
-pub fn settings(workers: usize) -> Settings {
+pub(crate) fn settings(workers: usize) -> Settings {
     Settings {
         workers,
         epoch_interval: Settings::EPOCH_INTERVAL,
@@ -538,7 +538,7 @@ pub fn settings(workers: usize) -> Settings {
 }
 
 /// An epoch per batch.
-pub fn epoch_per_batch(workers: usize) -> Settings {
+pub(crate) fn epoch_per_batch(workers: usize) -> Settings {
     Settings {
         epoch_interval: Duration::ZERO,
         ..settings(workers)

@@ -72,7 +72,10 @@ fn redistribute_gives_every_worker_its_share() {
         assert_eq!(out.sorted(), range(0..60));
         for worker in 0..workers {
             let taken = out.0.lock().unwrap();
-            let share = taken.iter().filter(|(by, _)| *by == worker.to_string()).count();
+            let share = taken
+                .iter()
+                .filter(|(by, _)| *by == worker.to_string())
+                .count();
             assert_eq!(share, 60 / workers, "worker {worker} of {workers}");
         }
     }

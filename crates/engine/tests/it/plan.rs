@@ -55,7 +55,10 @@ fn step_that_exists_twice() {
     flow.merge("same", &[numbers]);
     flow.merge("same", &[numbers]);
     let (_, text) = refusal(flow);
-    assert_eq!(text, "step `flow.same` exists twice; give each step an id of its own");
+    assert_eq!(
+        text,
+        "step `flow.same` exists twice; give each step an id of its own"
+    );
 }
 
 #[test]
@@ -74,5 +77,8 @@ fn operator_with_too_few_streams() {
     let mut flow = Builder::default();
     flow.step("merge", &[], 1, Core::Merge);
     let (_, text) = refusal(flow);
-    assert_eq!(text, "step `flow.merge` (`merge`) can't take 0 streams and make 1");
+    assert_eq!(
+        text,
+        "step `flow.merge` (`merge`) can't take 0 streams and make 1"
+    );
 }

@@ -70,7 +70,10 @@ fn discarded_key_begins_anew() {
     let sums = flow.stateful("sum", keyed, RunningSum);
     let out = flow.collect("out", sums);
     flow.run(1).unwrap();
-    assert_eq!(out.items(), [pair("a", 5), pair("a", 0), pair("a", 7), pair("a", -7)]);
+    assert_eq!(
+        out.items(),
+        [pair("a", 5), pair("a", 0), pair("a", 7), pair("a", -7)]
+    );
 }
 
 #[test]
@@ -82,7 +85,10 @@ fn item_without_a_key_stops_the_run() {
         flow.collect("out", sums);
         let error = flow.run(workers).unwrap_err();
         let text = format!("{error:?}");
-        assert!(text.contains("flow.sum") && text.contains("splitting"), "{text}");
+        assert!(
+            text.contains("flow.sum") && text.contains("splitting"),
+            "{text}"
+        );
     }
 }
 

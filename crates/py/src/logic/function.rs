@@ -7,11 +7,11 @@ use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::callables::{calling, describe, extend, real_bool};
+use crate::callables::{Named, calling, describe, extend, real_bool};
 use crate::host::{PyFailure, Python3};
 
 /// The `mapper` of `flat_map_batch`.
-pub(crate) struct PyMapper(pub(crate) Py<PyAny>);
+pub(crate) struct PyMapper(pub(crate) Named);
 
 impl FlatMapBatch<Python3> for PyMapper {
     fn flat_map(
@@ -20,10 +20,11 @@ impl FlatMapBatch<Python3> for PyMapper {
         items: Vec<Py<PyAny>>,
         emit: &mut Vec<Py<PyAny>>,
     ) -> Result<(), PyFailure> {
-        let failed = calling("mapper");
+        let failed = calling(&self.0.name);
         let items = PyList::new(py, items).map_err(&failed)?;
-        let mapped = self.0.bind(py).call1((items,)).map_err(&failed)?;
-        extend(emit, &mapped, "mapper")
+        let mapper = self.0.callable.bind(py);
+        let made = mapper.call1((items,)).map_err(&failed)?;
+        extend(emit, &made, &self.0.name)
     }
 }
 

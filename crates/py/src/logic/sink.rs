@@ -82,7 +82,12 @@ impl DynamicSink<Python3> for PyDynamicSink {
             .bind(py)
             .call_method1("build", (&*step.0, worker, workers))
             .map_err(calling("build"))?;
-        let part = instance_of(built, "millstream.outputs", "StatelessSinkPartition", "build")?;
+        let part = instance_of(
+            built,
+            "millstream.outputs",
+            "StatelessSinkPartition",
+            "build",
+        )?;
         Ok(Box::new(PySinkPartition(part)))
     }
 }

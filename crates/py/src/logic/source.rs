@@ -55,7 +55,12 @@ impl DynamicSource<Python3> for PyDynamicSource {
             .bind(py)
             .call_method1("build", (&*step.0, worker, workers))
             .map_err(calling("build"))?;
-        let part = instance_of(built, "millstream.inputs", "StatelessSourcePartition", "build")?;
+        let part = instance_of(
+            built,
+            "millstream.inputs",
+            "StatelessSourcePartition",
+            "build",
+        )?;
         Ok(Box::new(PySourcePartition(part)))
     }
 }

@@ -13,13 +13,18 @@ use crate::time::moment;
 pub(crate) struct PyBuilder(pub(crate) Py<PyAny>);
 
 impl StatefulBatch<Python3> for PyBuilder {
-    fn build(
-        &self,
-        py: Python<'_>,
-        _key: &PyKey,
-    ) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        let built = self.0.bind(py).call1((py.None(),)).map_err(calling("builder"))?;
-        let logic = instance_of(built, "millstream.operators", "StatefulBatchLogic", "builder")?;
+    fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
+        let built = self
+            .0
+            .bind(py)
+            .call1((py.None(),))
+            .map_err(calling("builder"))?;
+        let logic = instance_of(
+            built,
+            "millstream.operators",
+            "StatefulBatchLogic",
+            "builder",
+        )?;
         Ok(Box::new(PyLogic(logic)))
     }
 }
@@ -43,11 +48,7 @@ impl KeyLogic<Python3> for PyLogic {
         emit_and_fate(&returned, emit, "on_batch")
     }
 
-    fn on_notify(
-        &mut self,
-        py: Python<'_>,
-        emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
         let logic = self.0.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_notify"))
@@ -55,11 +56,7 @@ impl KeyLogic<Python3> for PyLogic {
         emit_and_fate(&returned, emit, "on_notify")
     }
 
-    fn on_eof(
-        &mut self,
-        py: Python<'_>,
-        emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
         let logic = self.0.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_eof"))

@@ -9,13 +9,11 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use crate::batch::Pairs;
 use crate::clock::Micros;
 use crate::host::{Failure, Host, Key};
 use crate::logic::{Fate, KeyLogic, StatefulBatch};
 use crate::operators::stateful_batch::timers::Timers;
-
-/// What keys have emitted.
-pub(super) type Emitted<H> = Vec<(<H as Host>::Key, <H as Host>::Item)>;
 
 /// One key.
 struct Slot<H: Host> {
@@ -66,8 +64,8 @@ impl<H: Host> Keys<H> {
     pub(super) fn on_batch(
         &mut self,
         scope: H::Scope<'_>,
-        pairs: Vec<(H::Key, H::Item)>,
-    ) -> Result<Emitted<H>, Failure<H>> {
+        pairs: Pairs<H>,
+    ) -> Result<Pairs<H>, Failure<H>> {
         let mut emitted = Vec::with_capacity(pairs.len());
         let mut touched = Vec::new();
         for (key, value) in pairs {
@@ -98,7 +96,7 @@ impl<H: Host> Keys<H> {
         scope: H::Scope<'_>,
         now: Micros,
         has_ended: bool,
-    ) -> Result<Emitted<H>, Failure<H>> {
+    ) -> Result<Pairs<H>, Failure<H>> {
         let mut emitted = Vec::new();
         let due = self.timers.take_due(now);
         self.call_each(scope, due, &mut emitted, |slot, emit| {
@@ -128,7 +126,7 @@ impl<H: Host> Keys<H> {
         &mut self,
         scope: H::Scope<'_>,
         mut numbers: Vec<usize>,
-        emitted: &mut Emitted<H>,
+        emitted: &mut Pairs<H>,
         mut call: impl FnMut(&mut Slot<H>, &mut Vec<H::Item>) -> Result<Fate, Failure<H>>,
     ) -> Result<(), Failure<H>> {
         let text = |number: &usize| self.slots[*number].as_ref().map(|slot| slot.key.as_str());
@@ -138,8 +136,8 @@ impl<H: Host> Keys<H> {
             let Some(slot) = self.slots[number].as_mut() else {
                 continue;
             };
-            let fate = call(slot, &mut emit)
-                .map_err(|failure| failure.with_key(slot.key.as_str()))?;
+            let fate =
+                call(slot, &mut emit).map_err(|failure| failure.with_key(slot.key.as_str()))?;
             emitted.extend(
                 emit.drain(..)
                     .map(|value| (H::clone_key(scope, &slot.key), value)),

@@ -1,0 +1,75 @@
+# Each target sets up what it needs; a fresh machine needs make, cargo and python3.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+TOOLS := $(CURDIR)/target/tools
+CARGO_DENY_VERSION := 0.20.2
+
+# One interpreter for all builds, so that nothing is built twice.
+export PYO3_PYTHON := $(BIN)/python
+# The extension finds Python in the process that loads it; it links no libpython.
+CARGO_ENGINE := PYO3_BUILD_EXTENSION_MODULE=1 cargo
+
+.PHONY: run test check bench docs nightly fibonacci embedded build module help clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
+
+run: build ## count the words of the Python reference, or of FILE=…
+	@$(BIN)/python examples/wordcount.py $(FILE)
+
+test: build module ## all tests, of the engine and of the Python package
+	$(CARGO_ENGINE) test --locked --workspace
+	$(BIN)/pytest
+
+check: $(VENV)/.ready-dev $(TOOLS)/bin/cargo-deny build module ## formatting, lints, types, stubs, dependencies
+	cargo fmt --all --check
+	$(CARGO_ENGINE) clippy --locked --workspace --all-targets -- --deny warnings
+	scripts/check-arrow
+	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest millstream._engine --mypy-config-file pyproject.toml
+
+bench: $(VENV)/.ready-bench build ## measure against a plain loop and the peer; writes benchmarks/reports
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.ready-docs build ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+nightly: build module ## the long profile of the property tests
+	$(CARGO_ENGINE) test --locked --workspace --release
+	$(BIN)/pytest --hypothesis-profile=nightly
+
+fibonacci: build module ## the same recursion in Python, in Rust, and in Rust called from Python
+	cargo build --quiet --release --locked --manifest-path examples/fibonacci/Cargo.toml --package fibonacci
+	$(BIN)/python -m examples.fibonacci.compare
+
+embedded: build ## a Rust program that runs a Python dataflow
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) cargo run --quiet --locked --manifest-path examples/embedded/Cargo.toml
+
+# The engine, installed in the virtual environment; Python files stay where they are.
+build: $(VENV)/.ready-dev
+	@$(BIN)/maturin develop --quiet --release --locked
+
+# The example module that is written in Rust.
+module: $(VENV)/.ready-dev
+	@$(BIN)/maturin develop --quiet --release --locked --manifest-path examples/fibonacci/crates/fibonacci_pyo3/Cargo.toml
+
+$(VENV)/.ready:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "millstream needs Python 3.10 or later; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.ready-%: pyproject.toml | $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
+
+$(TOOLS)/bin/cargo-deny:
+	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+
+clean: ## remove everything that was built
+	rm -rf target $(VENV) site examples/*/target

@@ -10,6 +10,10 @@ export PYO3_PYTHON := $(BIN)/python
 # The extension finds Python in the process that loads it; it links no libpython.
 CARGO_ENGINE := PYO3_BUILD_EXTENSION_MODULE=1 cargo
 
+# Builds and installs a Rust module; what that prints matters only if it fails.
+install = mkdir -p target && $(BIN)/maturin develop --release --locked --manifest-path $(1) \
+	> target/install.log 2>&1 || { cat target/install.log; exit 1; }
+
 .PHONY: run test check bench docs nightly fibonacci embedded build module help clean
 
 help: ## list the targets
@@ -52,11 +56,11 @@ embedded: build ## a Rust program that runs a Python dataflow
 
 # The engine, installed in the virtual environment; Python files stay where they are.
 build: $(VENV)/.ready-dev
-	@$(BIN)/maturin develop --quiet --release --locked
+	@$(call install,crates/py/Cargo.toml)
 
 # The example module that is written in Rust.
 module: $(VENV)/.ready-dev
-	@$(BIN)/maturin develop --quiet --release --locked --manifest-path examples/fibonacci/crates/fibonacci_pyo3/Cargo.toml
+	@$(call install,examples/fibonacci/crates/fibonacci_pyo3/Cargo.toml)
 
 $(VENV)/.ready:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "millstream needs Python 3.10 or later; try make PYTHON=python3.11")'

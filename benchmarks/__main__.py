@@ -48,7 +48,7 @@ def run_once(module: str, *arguments: object) -> Figures:
 
 def median(runs: list[Figures], meter: str) -> float:
     """The median of one meter over some runs."""
-    return statistics.median(run[meter] for run in runs)
+    return float(statistics.median(run[meter] for run in runs))
 
 
 def compare(
@@ -129,14 +129,14 @@ def report(rows: list[Row], engines: list[str], rounds: int) -> str:
     lines += [
         "",
         (
-            f"`backpressure {BACKPRESSURE_SECONDS}`: a source about 100 times faster than "
-            "its sink, 2 workers, a `redistribute` between them, epoch interval 60 s; "
-            "the result is how many items were taken."
+            f"`backpressure {BACKPRESSURE_SECONDS}`: a source over 100 times faster "
+            "than the sink of one of 2 workers, a `redistribute` between them, epoch "
+            "interval 60 s; the result is how many items were taken."
         ),
         "",
         (
-            f"`idle {IDLE_SECONDS}`: one item a second; CPU seconds over wall seconds is "
-            "the part of a core in use."
+            f"`idle {IDLE_SECONDS}`: one item a second; CPU seconds over wall seconds "
+            "is the part of a core in use."
         ),
         "",
     ]

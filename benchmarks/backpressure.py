@@ -1,6 +1,8 @@
-"""A source a hundred times faster than its sink: how much memory is in flight.
+"""A source far faster than its sink: how much memory is in flight.
 
 Two workers with a `redistribute` between them, and an epoch that outlasts the run.
+The source is on the first worker; on the second the sink is slow, at less than a
+hundredth of what the source could do.
 Run as ``python -m benchmarks.backpressure ENGINE SECONDS``.
 """
 
@@ -19,13 +21,12 @@ EPOCH = timedelta(seconds=60)
 ITEM_BYTES = 200
 """Each item is a string of its own, of this size, so that every one counts."""
 
-SOURCE_RATE = 500_000
-SINK_RATE = SOURCE_RATE // 100
-"""Items a second: the source could do about this; each sink is held to that."""
+SINK_RATE = 5_000
+"""Items a second that the slow sink takes."""
 
 
 def run_engine(engine: str, seconds: float) -> None:
-    """Run for some seconds, then abort; the result is the number of items taken."""
+    """Emit for some seconds; the result is the number of items taken."""
     dataflow = importlib.import_module(f"{engine}.dataflow")
     inputs = importlib.import_module(f"{engine}.inputs")
     outputs = importlib.import_module(f"{engine}.outputs")
@@ -35,29 +36,33 @@ def run_engine(engine: str, seconds: float) -> None:
     begun = time.monotonic()
 
     class Partition(inputs.StatelessSourcePartition):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
+        def __init__(self, worker: int) -> None:
+            self._until = begun + (seconds if worker == 0 else 0)
             self._next = 0
 
         def next_batch(self) -> list[str]:
-            if time.monotonic() - begun > seconds:
+            if time.monotonic() > self._until:
                 raise StopIteration
             first, self._next = self._next, self._next + BATCH
             return [f"{n:0{ITEM_BYTES}}" for n in range(first, self._next)]
 
     class Source(inputs.DynamicSource):  # type: ignore[misc,name-defined]
-        def build(self, *_: object) -> Partition:
-            return Partition()
+        def build(self, _step_id: str, worker: int, _workers: int) -> Partition:
+            return Partition(worker)
 
-    class Slow(outputs.StatelessSinkPartition):  # type: ignore[misc,name-defined]
+    class Writer(outputs.StatelessSinkPartition):  # type: ignore[misc,name-defined]
+        def __init__(self, worker: int) -> None:
+            self._slow_until = begun + (seconds if worker == 1 else 0)
+
         def write_batch(self, items: list[str]) -> None:
             nonlocal taken
-            if time.monotonic() - begun < seconds:
+            if time.monotonic() < self._slow_until:
                 time.sleep(len(items) / SINK_RATE)
             taken += len(items)
 
     class Sink(outputs.DynamicSink):  # type: ignore[misc,name-defined]
-        def build(self, *_: object) -> Slow:
-            return Slow()
+        def build(self, _step_id: str, worker: int, _workers: int) -> Writer:
+            return Writer(worker)
 
     flow = dataflow.Dataflow("backpressure")
     stream = op.input("in", flow, Source())

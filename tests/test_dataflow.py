@@ -257,7 +257,7 @@ class TestStepsAsWritten:
         with pytest.raises(RuntimeError) as raised:
             evaluate([5], lambda up: custom("step", up))
         assert str(raised.value.__cause__) == (
-            "step 'flow.step.filter' requires `(key, value)` 2-tuples from upstream; "
+            "step `flow.step.filter` requires `(key, value)` 2-tuples from upstream; "
             "got a `int`; use `key_on` to add a key to each item"
         )
 
@@ -342,7 +342,7 @@ class TestCalls:
 
     def test_step_ids_are_unique(self, up):
         op.map("step", up, str)
-        message = "step 'flow.step' already exists; give each step an id of its own"
+        message = "step `flow.step` already exists; give each step an id of its own"
         with raises(ValueError, message):
             op.filter("step", up, bool)
 
@@ -352,7 +352,7 @@ class TestCalls:
             return op.map("same", op.map("same", up, abs), abs)
 
         message = (
-            "step 'flow.step.same' already exists; give each step an id of its own"
+            "step `flow.step.same` already exists; give each step an id of its own"
         )
         with raises(ValueError, message):
             doubled("step", up)
@@ -360,7 +360,7 @@ class TestCalls:
 
     def test_no_upstream(self):
         message = (
-            "step 'step' has no upstream: operator `all_of` needs at least one "
+            "step `step` has no upstream: operator `all_of` needs at least one "
             "`Stream`, or the `Dataflow`, as a direct argument"
         )
         with raises(ValueError, message):
@@ -372,7 +372,7 @@ class TestCalls:
             return op.merge("merge", *ups)
 
         message = (
-            "step 'step' has no upstream: operator `hiding` needs at least one "
+            "step `step` has no upstream: operator `hiding` needs at least one "
             "`Stream`, or the `Dataflow`, as a direct argument"
         )
         with raises(ValueError, message):
@@ -382,7 +382,7 @@ class TestCalls:
     def test_streams_of_two_flows(self, up, other_id):
         other = numbers("numbers", Dataflow(other_id))
         message = (
-            f"step 'step' joins streams of two dataflows, 'flow' and {other_id!r}; "
+            f"step `step` joins streams of two dataflows, 'flow' and {other_id!r}; "
             "all upstreams of a step must belong to one dataflow"
         )
         with raises(ValueError, message):
@@ -394,7 +394,7 @@ class TestCalls:
             return op.merge("merge", inner, up)
 
         message = (
-            "step 'merge' mixes streams from inside 'flow.step' and inside 'flow'; "
+            "step `merge` mixes streams from inside 'flow.step' and inside 'flow'; "
             "an operator's body may use only the streams that it was given or made "
             "itself"
         )
@@ -412,13 +412,13 @@ class TestCalls:
 
         message = (
             "operator `forgetful` must return a `Stream`, as it is annotated; "
-            "in step 'flow.step', it returned a `NoneType`"
+            "in step `flow.step`, it returned a `NoneType`"
         )
         with raises(TypeError, message):
             forgetful("step", up)
         message = (
             "operator `forgetful_too` must return a `BranchOut`, as it is annotated; "
-            "in step 'flow.step', it returned a `Stream`"
+            "in step `flow.step`, it returned a `Stream`"
         )
         with raises(TypeError, message):
             forgetful_too("step", up)

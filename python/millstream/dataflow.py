@@ -404,7 +404,7 @@ class _Shape:
         if self.returned is not None and not isinstance(value, self.returned):
             msg = (
                 f"operator `{self.name}` must return a `{self.returned.__name__}`, as "
-                f"it is annotated; in step {step_id!r}, it returned a "
+                f"it is annotated; in step `{step_id}`, it returned a "
                 f"`{type(value).__name__}`"
             )
             raise TypeError(msg)
@@ -449,7 +449,7 @@ def _common_scope(name: str, step_id: str, arguments: Mapping[str, Any]) -> _Sco
     scopes = list(_scopes_of(arguments))
     if not scopes:
         msg = (
-            f"step {step_id!r} has no upstream: operator `{name}` needs at least "
+            f"step `{step_id}` has no upstream: operator `{name}` needs at least "
             "one `Stream`, or the `Dataflow`, as a direct argument"
         )
         raise ValueError(msg)
@@ -457,14 +457,14 @@ def _common_scope(name: str, step_id: str, arguments: Mapping[str, Any]) -> _Sco
     for scope in scopes[1:]:
         if scope.flow is not first.flow:
             msg = (
-                f"step {step_id!r} joins streams of two dataflows, "
+                f"step `{step_id}` joins streams of two dataflows, "
                 f"{first.flow.flow_id!r} and {scope.flow.flow_id!r}; "
                 "all upstreams of a step must belong to one dataflow"
             )
             raise ValueError(msg)
         if scope != first:
             msg = (
-                f"step {step_id!r} mixes streams from inside {first.parent_id!r} "
+                f"step `{step_id}` mixes streams from inside {first.parent_id!r} "
                 f"and inside {scope.parent_id!r}; an operator's body may use only "
                 "the streams that it was given or made itself"
             )
@@ -519,7 +519,7 @@ def _wrap(builder: Callable[P, R], *, core: bool) -> Callable[P, R]:
         shape.check_returned(step_id, returned)
 
         if any(step.step_id == step_id for step in outer.substeps):
-            msg = f"step {step_id!r} already exists; give each step an id of its own"
+            msg = f"step `{step_id}` already exists; give each step an id of its own"
             raise ValueError(msg)
         fields = {**arguments, **_outputs(shape, returned)}
         del fields["step_id"]

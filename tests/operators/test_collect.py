@@ -87,9 +87,9 @@ def test_the_snapshot_is_a_copy():
         (
             10,
             2,
-            "`timeout` of step 'flow.step' must be a `datetime.timedelta`; got a `int`",
+            "`timeout` of step `flow.step` must be a `datetime.timedelta`; got a `int`",
         ),
-        (HOUR, "2", "`max_size` of step 'flow.step' must be an `int`; got a `str`"),
+        (HOUR, "2", "`max_size` of step `flow.step` must be an `int`; got a `str`"),
     ],
 )
 def test_parameters_are_checked(timeout, max_size, message):

@@ -20,7 +20,7 @@ def test_filter_needs_a_real_bool(fail, returned):
     cause = fail([1], lambda up: op.filter("step", up, predicate))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `predicate` {f_repr(predicate)} in step 'flow.step' "
+        f"return value of `predicate` {f_repr(predicate)} in step `flow.step` "
         f"must be a `bool`; got a `{type(returned).__name__}`"
     )
 
@@ -48,7 +48,7 @@ def test_filter_value_needs_a_real_bool(fail):
     cause = fail([("a", 1)], lambda up: op.filter_value("step", up, abs))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "return value of `predicate` <built-in function abs> in step 'flow.step' "
+        "return value of `predicate` <built-in function abs> in step `flow.step` "
         "must be a `bool`; got a `int`"
     )
 
@@ -57,7 +57,7 @@ def test_filter_value_needs_a_real_bool(fail):
 def test_filter_value_needs_pairs(fail, item):
     cause = fail([item], lambda up: op.filter_value("step", up, is_even))
     assert isinstance(cause, TypeError)
-    assert str(cause).startswith("step 'flow.step' requires `(key, value)` 2-tuples")
+    assert str(cause).startswith("step `flow.step` requires `(key, value)` 2-tuples")
 
 
 def test_filter_value_substeps(substep_ids):

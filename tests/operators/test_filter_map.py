@@ -39,7 +39,7 @@ def test_filter_map_value_keeps_the_key(evaluate):
 def test_filter_map_value_needs_pairs(fail, item):
     cause = fail([item], lambda up: op.filter_map_value("step", up, half_of_even))
     assert isinstance(cause, TypeError)
-    assert str(cause).startswith("step 'flow.step' requires `(key, value)` 2-tuples")
+    assert str(cause).startswith("step `flow.step` requires `(key, value)` 2-tuples")
 
 
 def test_filter_map_value_substeps(substep_ids):

@@ -115,13 +115,13 @@ def test_reduce_final_goes_on_from_none(evaluate, batch_size):
         (
             5,
             (
-                "step 'flow.step' requires `(key, value)` 2-tuples from upstream; "
+                "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
                 "got a `int`; use `key_on` to add a key to each item"
             ),
         ),
         (
             ([], 1),
-            "step 'flow.step' requires `str` keys from upstream; got a `list`",
+            "step `flow.step` requires `str` keys from upstream; got a `list`",
         ),
     ],
 )
@@ -171,7 +171,7 @@ def test_count_final_needs_string_keys(fail):
     cause = fail([5], lambda up: op.count_final("step", up, key))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `key` {f_repr(key)} in step 'flow.step' must be a `str`; "
+        f"return value of `key` {f_repr(key)} in step `flow.step` must be a `str`; "
         "got a `int`"
     )
 

@@ -47,7 +47,7 @@ def test_flat_map_must_return_an_iterable(fail):
     cause = fail([1], lambda up: op.flat_map("step", up, abs))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "return value of `mapper` <built-in function abs> in step 'flow.step' "
+        "return value of `mapper` <built-in function abs> in step `flow.step` "
         "must be iterable; got a `int`"
     )
 
@@ -87,7 +87,7 @@ def test_flat_map_value_must_return_an_iterable(fail):
     cause = fail([("a", 1)], lambda up: op.flat_map_value("step", up, mapper))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `mapper` {f_repr(mapper)} in step 'flow.step' "
+        f"return value of `mapper` {f_repr(mapper)} in step `flow.step` "
         "must be iterable; got a `int`"
     )
 
@@ -102,7 +102,7 @@ def test_a_type_error_within_the_values_is_its_own(fail):
 def test_flat_map_value_needs_pairs(fail, item):
     cause = fail([item], lambda up: op.flat_map_value("step", up, list))
     assert isinstance(cause, TypeError)
-    assert str(cause).startswith("step 'flow.step' requires `(key, value)` 2-tuples")
+    assert str(cause).startswith("step `flow.step` requires `(key, value)` 2-tuples")
 
 
 def test_flat_map_value_substeps(substep_ids):
@@ -125,7 +125,7 @@ def test_flatten_needs_iterables(fail):
     cause = fail([5], lambda up: op.flatten("step", up))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "step 'flow.step' requires iterables from upstream; got a `int`"
+        "step `flow.step` requires iterables from upstream; got a `int`"
     )
 
 

@@ -59,7 +59,7 @@ class Neither(Source):
 )
 def test_needs_a_source(source, got):
     message = (
-        "`source` of step 'flow.inp' must be a `FixedPartitionedSource` "
+        "`source` of step `flow.inp` must be a `FixedPartitionedSource` "
         f"or a `DynamicSource`; got a `{got}`"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -68,6 +68,6 @@ def test_needs_a_source(source, got):
 
 def test_needs_a_dataflow():
     up = op.input("inp", Dataflow("flow"), TestingSource([]))
-    message = "`flow` of step 'flow.more' must be a `Dataflow`; got a `Stream`"
+    message = "`flow` of step `flow.more` must be a `Dataflow`; got a `Stream`"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         op.input("more", up, TestingSource([]))

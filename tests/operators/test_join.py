@@ -156,7 +156,7 @@ def test_needs_pairs(fail):
     cause = fail([5], lambda up: op.join("step", up, up))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "step 'flow.step' requires `(key, value)` 2-tuples from upstream; "
+        "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
         "got a `int`; use `key_on` to add a key to each item"
     )
 
@@ -167,14 +167,14 @@ def test_needs_pairs(fail):
         (
             {"insert_mode": "frist"},
             (
-                "`insert_mode` of step 'flow.step' must be one of "
+                "`insert_mode` of step `flow.step` must be one of "
                 '`"first"`, `"last"`, `"product"`; got \'frist\''
             ),
         ),
         (
             {"emit_mode": None},
             (
-                "`emit_mode` of step 'flow.step' must be one of "
+                "`emit_mode` of step `flow.step` must be one of "
                 '`"complete"`, `"final"`, `"running"`; got None'
             ),
         ),
@@ -188,7 +188,7 @@ def test_needs_a_known_mode(modes, message):
 
 def test_needs_a_side():
     message = (
-        "step 'step' has no upstream: operator `join` needs at least one `Stream`, "
+        "step `step` has no upstream: operator `join` needs at least one `Stream`, "
         "or the `Dataflow`, as a direct argument"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

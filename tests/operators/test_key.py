@@ -28,7 +28,7 @@ def test_key_must_be_a_string(fail, returned):
     got = type(returned).__name__
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `key` {f_repr(key)} in step 'flow.step' must be a `str`; "
+        f"return value of `key` {f_repr(key)} in step `flow.step` must be a `str`; "
         f"got a `{got}`" + (" of length 1" if got == "tuple" else "")
     )
 
@@ -46,7 +46,7 @@ def test_key_rm_takes_the_key_off(evaluate):
 def test_key_rm_needs_pairs(fail, item):
     cause = fail([item], lambda up: op.key_rm("step", up))
     assert isinstance(cause, TypeError)
-    assert str(cause).startswith("step 'flow.step' requires `(key, value)` 2-tuples")
+    assert str(cause).startswith("step `flow.step` requires `(key, value)` 2-tuples")
 
 
 def test_key_rm_substeps(substep_ids):

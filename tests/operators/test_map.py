@@ -59,7 +59,7 @@ def test_map_value_needs_pairs(fail, item, got):
     cause = fail([item], lambda up: op.map_value("step", up, str))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "step 'flow.step' requires `(key, value)` 2-tuples from upstream; "
+        "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
         f"got {got}; use `key_on` to add a key to each item"
     )
 

@@ -49,7 +49,7 @@ def test_after_a_branch_nothing_is_lost(evaluate):
 
 def test_needs_a_stream():
     message = (
-        "step 'step' has no upstream: operator `merge` needs at least one `Stream`, "
+        "step `step` has no upstream: operator `merge` needs at least one `Stream`, "
         "or the `Dataflow`, as a direct argument"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -79,7 +79,7 @@ class Neither(Sink):
 def test_needs_a_sink(sink, got):
     up = op.input("inp", Dataflow("flow"), TestingSource([]))
     message = (
-        "`sink` of step 'flow.out' must be a `FixedPartitionedSink` "
+        "`sink` of step `flow.out` must be a `FixedPartitionedSink` "
         f"or a `DynamicSink`; got a `{got}`"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):

@@ -9,7 +9,7 @@ def raises(up):
 def test_an_item_is_an_error(fail):
     cause = fail(["x"], raises)
     assert isinstance(cause, RuntimeError)
-    assert str(cause) == "`raises` step 'flow.step' got an item: 'x'"
+    assert str(cause) == "`raises` step `flow.step` got an item: 'x'"
 
 
 def test_no_item_is_no_error(evaluate):

@@ -116,7 +116,7 @@ def test_a_wrong_return_is_a_type_error(fail, returned, expected, got):
     cause = fail([("a", 0)], stateful(Wrong))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `on_item` {f_repr(Wrong.on_item)} in step 'flow.step' "
+        f"return value of `on_item` {f_repr(Wrong.on_item)} in step `flow.step` "
         f"must be {expected}; got {got}"
     )
 
@@ -151,7 +151,7 @@ def test_the_builder_must_return_a_logic(fail):
     cause = fail([("a", 0)], stateful(builder))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `builder` {f_repr(builder)} in step 'flow.step' "
+        f"return value of `builder` {f_repr(builder)} in step `flow.step` "
         "must be a `StatefulLogic`; got a `int`"
     )
 

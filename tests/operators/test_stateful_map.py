@@ -75,7 +75,7 @@ def test_mapper_must_return_a_pair(fail, operator, expected, returned, got):
     cause = fail([("a", 1)], lambda up: operator("step", up, mapper))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `mapper` {f_repr(mapper)} in step 'flow.step' "
+        f"return value of `mapper` {f_repr(mapper)} in step `flow.step` "
         f"must be {expected}; got {got}"
     )
 
@@ -119,7 +119,7 @@ def test_stateful_flat_map_must_return_iterable_values(fail):
     cause = fail([("a", 1)], lambda up: op.stateful_flat_map("step", up, total))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        f"return value of `mapper` {f_repr(total)} in step 'flow.step' must be "
+        f"return value of `mapper` {f_repr(total)} in step `flow.step` must be "
         "`(updated_state, emit_values)` with iterable `emit_values`; got a `int`"
     )
 

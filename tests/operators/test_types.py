@@ -17,14 +17,14 @@ def test_a_type(value, expected):
 
 def test_not_a_pair_says_what_to_do():
     assert str(not_a_pair("flow.step", 5)) == (
-        "step 'flow.step' requires `(key, value)` 2-tuples from upstream; "
+        "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
         "got a `int`; use `key_on` to add a key to each item"
     )
 
 
 def test_wrong_return_names_the_function():
     assert str(wrong_return("flow.step", "mapper", len, "iterable", 5)) == (
-        "return value of `mapper` <built-in function len> in step 'flow.step' "
+        "return value of `mapper` <built-in function len> in step `flow.step` "
         "must be iterable; got a `int`"
     )
 

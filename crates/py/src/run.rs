@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::callables::{describe, type_name};
+use crate::callables::describe;
 use crate::error::to_py;
 use crate::plan::read;
 use crate::time::span;

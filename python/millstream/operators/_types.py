@@ -108,7 +108,7 @@ def a_type(value: object) -> str:
 def not_a_pair(step_id: str, item: object) -> TypeError:
     """The error for an item that is not a ``(key, value)`` 2-tuple."""
     return TypeError(
-        f"step {step_id!r} requires `(key, value)` 2-tuples from upstream; "
+        f"step `{step_id}` requires `(key, value)` 2-tuples from upstream; "
         f"got {a_type(item)}; use `key_on` to add a key to each item"
     )
 
@@ -129,7 +129,7 @@ def wrong_return(
         The error, to be raised.
     """
     return TypeError(
-        f"return value of `{role}` {f_repr(f)} in step {step_id!r} "
+        f"return value of `{role}` {f_repr(f)} in step `{step_id}` "
         f"must be {expected}; got {a_type(got)}"
     )
 

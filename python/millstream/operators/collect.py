@@ -113,12 +113,12 @@ def collect(
     """
     if not isinstance(timeout, timedelta):
         msg = (
-            f"`timeout` of step {step_id!r} must be a `datetime.timedelta`; "
+            f"`timeout` of step `{step_id}` must be a `datetime.timedelta`; "
             f"got {a_type(timeout)}"
         )
         raise TypeError(msg)
     if not isinstance(max_size, int):
-        msg = f"`max_size` of step {step_id!r} must be an `int`; got {a_type(max_size)}"
+        msg = f"`max_size` of step `{step_id}` must be an `int`; got {a_type(max_size)}"
         raise TypeError(msg)
 
     def build(

@@ -147,7 +147,7 @@ def reduce_final(
             key, value = item
             if not isinstance(key, str):
                 msg = (
-                    f"step {written!r} requires `str` keys from upstream; "
+                    f"step `{written}` requires `str` keys from upstream; "
                     f"got {a_type(key)}"
                 )
                 raise TypeError(msg)

@@ -148,7 +148,7 @@ def flatten(step_id: str, up: Stream[Iterable[X]]) -> Stream[X]:
             if is_iterable(iterable):
                 raise
             msg = (
-                f"step {written!r} requires iterables from upstream; "
+                f"step `{written}` requires iterables from upstream; "
                 f"got {a_type(iterable)}"
             )
             raise TypeError(msg) from None

@@ -38,11 +38,11 @@ def input(step_id: str, flow: Dataflow, source: Source[X]) -> Stream[X]:
         [1, 2, 3]
     """
     if not isinstance(flow, Dataflow):
-        msg = f"`flow` of step {step_id!r} must be a `Dataflow`; got {a_type(flow)}"
+        msg = f"`flow` of step `{step_id}` must be a `Dataflow`; got {a_type(flow)}"
         raise TypeError(msg)
     if not isinstance(source, (DynamicSource, FixedPartitionedSource)):
         msg = (
-            f"`source` of step {step_id!r} must be a `FixedPartitionedSource` "
+            f"`source` of step `{step_id}` must be a `FixedPartitionedSource` "
             f"or a `DynamicSource`; got {a_type(source)}"
         )
         raise TypeError(msg)

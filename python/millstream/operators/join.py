@@ -329,6 +329,6 @@ def _check_mode(
     if mode not in modes:
         choices = ", ".join(f'`"{each}"`' for each in modes)
         msg = (
-            f"`{parameter}` of step {step_id!r} must be one of {choices}; got {mode!r}"
+            f"`{parameter}` of step `{step_id}` must be one of {choices}; got {mode!r}"
         )
         raise ValueError(msg)

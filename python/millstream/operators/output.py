@@ -36,7 +36,7 @@ def output(step_id: str, up: Stream[X], sink: Sink[X]) -> None:
     """
     if not isinstance(sink, (DynamicSink, FixedPartitionedSink)):
         msg = (
-            f"`sink` of step {step_id!r} must be a `FixedPartitionedSink` "
+            f"`sink` of step `{step_id}` must be a `FixedPartitionedSink` "
             f"or a `DynamicSink`; got {a_type(sink)}"
         )
         raise TypeError(msg)

@@ -17,7 +17,7 @@ class _RaisingPartition(StatelessSinkPartition[Any]):
 
     def write_batch(self, items: list[Any]) -> None:
         for item in items:
-            msg = f"`raises` step {self._step_id!r} got an item: {item!r}"
+            msg = f"`raises` step `{self._step_id}` got an item: {item!r}"
             raise RuntimeError(msg)
 
 
@@ -57,6 +57,6 @@ def raises(step_id: str, up: Stream[Any]) -> None:
         ...     run_main(flow)
         ... except MillstreamRuntimeError as ex:
         ...     print(ex.__cause__)
-        `raises` step 'raises_example.none_expected' got an item: -1
+        `raises` step `raises_example.none_expected` got an item: -1
     """
     output("output", up, _RaisingSink(step_id))

@@ -10,6 +10,7 @@ def run_main(
     *,
     epoch_interval: timedelta | None = None,
     recovery_config: None = None,
+    optimize: bool | None = None,
 ) -> None: ...
 def cluster_main(
     flow: Dataflow,
@@ -18,7 +19,8 @@ def cluster_main(
     *,
     epoch_interval: timedelta | None = None,
     recovery_config: None = None,
-    worker_count_per_proc: int = 1,
+    worker_count_per_proc: int | None = None,
+    optimize: bool | None = None,
 ) -> None: ...
 def cli_main(
     flow: Dataflow,
@@ -28,4 +30,5 @@ def cli_main(
     addresses: Sequence[str] | None = None,
     epoch_interval: timedelta | None = None,
     recovery_config: None = None,
+    optimize: bool | None = None,
 ) -> None: ...

@@ -9,6 +9,8 @@ use std::fmt;
 use timely::Accountable;
 
 use crate::host::{Failure, Host};
+use crate::plan::StepId;
+use crate::room::LEAST_WEIGHT;
 
 /// Keys and values, side by side.
 pub type Pairs<H> = Vec<(<H as Host>::Key, <H as Host>::Item)>;
@@ -35,6 +37,16 @@ impl<H: Host> Batch<H> {
         self.len() == 0
     }
 
+    /// About how many bytes of memory they take, judging by the first.
+    pub fn weight(&self, scope: H::Scope<'_>) -> usize {
+        let first = match self {
+            Self::Rows(rows) => rows.first(),
+            Self::Keyed(pairs) => pairs.first().map(|(_, value)| value),
+        };
+        let each = first.map_or(0, |item| H::weigh(scope, item));
+        self.len().saturating_mul(each.max(LEAST_WEIGHT))
+    }
+
     /// The items as whole rows.
     pub fn into_rows(self, scope: H::Scope<'_>) -> Vec<H::Item> {
         match self {
@@ -47,9 +59,12 @@ impl<H: Host> Batch<H> {
     }
 
     /// The items as keys and values; fails on the first that isn't such a pair.
-    pub fn into_keyed(self, scope: H::Scope<'_>) -> Result<Pairs<H>, Failure<H>> {
+    pub fn into_keyed(self, scope: H::Scope<'_>, step: &StepId) -> Result<Pairs<H>, Failure<H>> {
         match self {
-            Self::Rows(rows) => rows.into_iter().map(|row| H::split(scope, row)).collect(),
+            Self::Rows(rows) => rows
+                .into_iter()
+                .map(|row| H::split(scope, step, row))
+                .collect(),
             Self::Keyed(pairs) => Ok(pairs),
         }
     }

@@ -18,7 +18,7 @@ use crate::operators::merge::merge;
 use crate::operators::output::{Part, open_sink, output_dynamic, output_partitioned};
 use crate::operators::redistribute::redistribute;
 use crate::operators::stateful_batch::stateful_batch;
-use crate::physical::{Physical, PhysicalOperator};
+use crate::physical::{Kind, Physical, PhysicalOperator};
 use crate::plan::{Core, Sink, StepId, StreamId};
 use crate::timely_ext::{BatchStream, Time};
 
@@ -72,10 +72,10 @@ fn open_all<H: Host>(
         let mut all = HashMap::new();
         for operator in &physical.operators {
             let opened = match &operator.kind {
-                Core::Input(source) => {
+                Kind::Core(Core::Input(source)) => {
                     open_source(context, operator, source, scope).map(Opened::Source)
                 }
-                Core::Output(Sink::Dynamic(sink)) => {
+                Kind::Core(Core::Output(Sink::Dynamic(sink))) => {
                     open_sink(context, operator, sink, scope).map(Opened::Sink)
                 }
                 _ => continue,
@@ -120,7 +120,16 @@ fn compile_operator<'scope, H: Host>(
         .iter()
         .map(|up| streams.take(up))
         .collect::<Option<Vec<_>>>()?;
-    let downs = match (&operator.kind, opened) {
+    let core = match &operator.kind {
+        Kind::Core(core) => core,
+        Kind::Fused(_) => {
+            let mapper = context.shared.fused.get(&operator.id)?;
+            let down = flat_map_batch(context, operator, mapper, ups.pop()?);
+            streams.make(operator.downs.first()?, down);
+            return Some(());
+        }
+    };
+    let downs = match (core, opened) {
         (Core::Input(_), Some(Opened::Source(parts))) => {
             vec![input(context, operator, parts, scope)]
         }

@@ -14,6 +14,7 @@ use crate::epoch::EpochBoard;
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
+use crate::logic::FlatMapBatch;
 use crate::partitions::Assigned;
 use crate::plan::StepId;
 use crate::room::Room;
@@ -27,6 +28,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) epoch_interval: Duration,
     /// Who owns the partitions of each partitioned source and sink.
     pub(crate) partitions: HashMap<StepId, Vec<Assigned>>,
+    /// The mappers that fused operators became.
+    pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
 }
 
 /// What the operators on one worker share.
@@ -71,13 +74,34 @@ impl<H: Host> Context<H> {
     /// Stops the run because of a failure in a step. If it is stopping already,
     /// the failure is reported instead.
     pub(crate) fn fail(&self, scope: H::Scope<'_>, step: &StepId, failure: Failure<H>) {
+        let step = failure.step.clone().unwrap_or_else(|| step.clone());
         let reason = Reason::Failed(Error::Step {
-            step: step.clone(),
+            step,
             worker: Some(self.worker),
             failure,
         });
-        if let Some(Reason::Failed(Error::Step { failure, .. })) = self.shared.halt.raise(reason) {
-            H::report(scope, step, failure);
+        self.raise(scope, reason);
+    }
+
+    /// Stops the run. If it is stopping already, a wish to stop takes the place of the
+    /// first reason, since it must not be lost, and a failure is reported.
+    pub(crate) fn raise(&self, scope: H::Scope<'_>, reason: Reason<H>) {
+        let Some(Reason::Failed(error)) = self.shared.halt.raise(reason) else {
+            return;
+        };
+        match error {
+            Error::Step { failure, .. } if H::is_wish_to_stop(scope, &failure.cause) => {
+                let cause = failure.into_cause();
+                self.shared
+                    .halt
+                    .replace(Reason::Failed(Error::Interrupted(cause)));
+            }
+            Error::Step { step, failure, .. } => {
+                H::report(scope, &step, self.worker, failure);
+            }
+            error @ (Error::Interrupted(_) | Error::Internal(_) | Error::Plan(_)) => {
+                self.shared.halt.replace(Reason::Failed(error));
+            }
         }
     }
 }

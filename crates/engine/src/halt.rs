@@ -1,8 +1,8 @@
 //! The one place where a run is stopped early.
 //!
-//! Errors are values that end up here, never panics. The first reason wins; every
+//! Errors are values that end up here, never panics. The first reason wins. Every
 //! worker looks at the flag between steps, and every operator before it calls user
-//! code, so that nothing more happens once it is up.
+//! code: what is being called then ends first, and nothing is called after it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,12 @@ impl<H: Host> Halt<H> {
         *first = Some(reason);
         self.raised.store(true, Ordering::Relaxed);
         None
+    }
+
+    /// Stops the run, for this reason rather than an earlier one.
+    pub fn replace(&self, reason: Reason<H>) {
+        *self.lock() = Some(reason);
+        self.raised.store(true, Ordering::Relaxed);
     }
 
     /// Takes the reason out, once all workers have stopped.

@@ -7,9 +7,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
+use crate::logic::FlatMapBatch;
 use crate::plan::StepId;
 
 /// A language runtime whose values flow through the engine.
@@ -23,6 +25,9 @@ pub trait Host: Sized + 'static {
     /// Proof of being attached to the runtime, needed to touch any value of it.
     type Scope<'a>: Copy;
 
+    /// A stateless step, in a form in which neighbours can be made one.
+    type Stage: Send + Sync + 'static;
+
     /// Attaches the calling thread to the runtime for as long as `work` takes.
     ///
     /// Operators call this once per activation, not per item.
@@ -34,18 +39,33 @@ pub trait Host: Sized + 'static {
     /// Another handle to the same key.
     fn clone_key(scope: Self::Scope<'_>, key: &Self::Key) -> Self::Key;
 
-    /// Takes a `(key, value)` pair apart.
+    /// About how many bytes an item takes; asked for one item of a batch.
+    fn weigh(scope: Self::Scope<'_>, item: &Self::Item) -> usize;
+
+    /// Whether an error is a wish to stop rather than a failure.
+    fn is_wish_to_stop(scope: Self::Scope<'_>, error: &Self::Error) -> bool;
+
+    /// Takes a `(key, value)` pair apart, for a step that needs one.
     fn split(
         scope: Self::Scope<'_>,
+        step: &StepId,
         item: Self::Item,
     ) -> Result<(Self::Key, Self::Item), Failure<Self>>;
 
     /// Puts a `(key, value)` pair together.
     fn join(scope: Self::Scope<'_>, key: Self::Key, value: Self::Item) -> Self::Item;
 
+    /// Makes one mapper of a run of stateless steps.
+    ///
+    /// What it fails with must say in which of the steps ([`Failure::in_step`]).
+    fn fuse(
+        scope: Self::Scope<'_>,
+        stages: &[&Self::Stage],
+    ) -> Result<Arc<dyn FlatMapBatch<Self>>, Failure<Self>>;
+
     /// Reports a failure in a step that can't be raised any more, because the run is
     /// ending for another reason.
-    fn report(scope: Self::Scope<'_>, step: &StepId, failure: Failure<Self>);
+    fn report(scope: Self::Scope<'_>, step: &StepId, worker: usize, failure: Failure<Self>);
 }
 
 /// The key of a keyed item: text, with its hash at hand.
@@ -71,6 +91,8 @@ pub struct Failure<H: Host>(Box<Details<H>>);
 
 /// What is known of a failed call.
 pub struct Details<H: Host> {
+    /// The step it happened in, if that isn't the one whose operator was running.
+    pub step: Option<StepId>,
     /// What was being done, to complete the sentence "failed while ...".
     pub doing: String,
     /// The key that was being worked on, if there is one.
@@ -85,11 +107,19 @@ impl<H: Host> Failure<H> {
     /// A failure of a call that isn't about one key or item.
     pub fn new(doing: impl Into<String>, cause: H::Error) -> Self {
         Self(Box::new(Details {
+            step: None,
             doing: doing.into(),
             key: None,
             item: None,
             cause,
         }))
+    }
+
+    /// Says in which step of several that run as one it happened.
+    #[must_use]
+    pub fn in_step(mut self, step: StepId) -> Self {
+        self.0.step = Some(step);
+        self
     }
 
     /// Says which key was being worked on.

@@ -144,17 +144,24 @@ pub enum Fate {
 
 /// Makes the logic of a key when its first item arrives.
 pub trait StatefulBatch<H: Host>: Send + Sync {
+    /// Whether anybody can see in which order the keys of a batch are called. If not,
+    /// they are called as they come, and a key maybe more than once.
+    fn is_order_seen(&self) -> bool {
+        true
+    }
+
     /// Makes the logic of one key.
     fn build(&self, scope: H::Scope<'_>, key: &H::Key) -> Result<Box<dyn KeyLogic<H>>, Failure<H>>;
 }
 
 /// The logic, and the state, of one key.
 pub trait KeyLogic<H: Host> {
-    /// Takes the values that arrived together, and adds what it emits to `emit`.
+    /// Takes the values that arrived together out of `values`, and adds what it emits
+    /// to `emit`.
     fn on_batch(
         &mut self,
         scope: H::Scope<'_>,
-        values: Vec<H::Item>,
+        values: &mut Vec<H::Item>,
         emit: &mut Vec<H::Item>,
     ) -> Result<Fate, Failure<H>>;
 

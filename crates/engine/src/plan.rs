@@ -58,6 +58,17 @@ pub struct Step<H: Host> {
     pub downs: Vec<StreamId>,
     /// What it does.
     pub operator: Operator<H>,
+    /// What may run in its place, from its one upstream to its one downstream, in
+    /// this order; nothing if it has no native form.
+    pub native: Vec<Native<H>>,
+}
+
+/// A native form of a step, or a part of one.
+pub enum Native<H: Host> {
+    /// A stateless step, which can share a loop with its neighbours.
+    Stage(Arc<H::Stage>),
+    /// A step with state for each key.
+    Keyed(Arc<dyn StatefulBatch<H>>),
 }
 
 /// What a step does.

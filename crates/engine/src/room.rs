@@ -1,10 +1,13 @@
-//! Flow control: how many items may be on their way between workers.
+//! Flow control: how much may be on its way between workers.
 //!
 //! Within a worker a batch goes down the whole pipeline before its source is asked
 //! again, so only the queues between workers can grow. Whoever puts items into
 //! such a queue takes room for them; whoever takes them out gives it back; while
-//! there is none left, sources wait. So memory is bounded by items, however long
-//! an epoch lasts and however many items a step makes of one.
+//! there is none left, sources wait. So memory is bounded by the weight of items,
+//! however long an epoch lasts and however many items a step makes of one.
+//!
+//! The limit holds for a queue. While a worker is busy with what it took out, the
+//! queue may fill once more, so about twice as much can be in memory.
 //!
 //! Only sources ever wait, and items already on their way always move on, so
 //! waiting can't become a deadlock.
@@ -15,6 +18,10 @@ use std::sync::{Mutex, PoisonError};
 
 type Waker = Box<dyn FnOnce() + Send>;
 
+/// The least that an item weighs, in bytes: what it refers to can't be seen, and to
+/// pass on many light items costs more than their weight.
+pub const LEAST_WEIGHT: usize = 2_048;
+
 /// The room that the workers of a process share.
 pub struct Room {
     limit: usize,
@@ -24,7 +31,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for about `limit` items.
+    /// Room for about `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -33,16 +40,16 @@ impl Room {
         }
     }
 
-    /// Takes room for items that are about to be queued. There is no refusing:
-    /// the limit is for sources.
-    pub fn take(&self, items: usize) {
-        self.taken.fetch_add(items, Ordering::AcqRel);
+    /// Takes room for what is about to be queued. There is no refusing: the limit is
+    /// for sources.
+    pub fn take(&self, weight: usize) {
+        self.taken.fetch_add(weight, Ordering::AcqRel);
     }
 
-    /// Gives back the room of items that have left their queue.
-    pub fn give_back(&self, items: usize) {
-        let before = self.taken.fetch_sub(items, Ordering::AcqRel);
-        if before >= self.limit && before - items < self.limit {
+    /// Gives back the room of what has left its queue.
+    pub fn give_back(&self, weight: usize) {
+        let before = self.taken.fetch_sub(weight, Ordering::AcqRel);
+        if before >= self.limit && before - weight < self.limit {
             self.wake();
         }
     }

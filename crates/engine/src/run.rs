@@ -25,8 +25,9 @@ use crate::epoch::EpochBoard;
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
+use crate::logic::FlatMapBatch;
 use crate::partitions::{Assigned, assign};
-use crate::physical::{Physical, PhysicalOperator, fuse, lower};
+use crate::physical::{Kind, Physical, PhysicalOperator, fuse, lower};
 use crate::plan::{Core, Plan, Sink, Source, StepId};
 use crate::room::Room;
 
@@ -43,8 +44,10 @@ pub struct Settings {
     pub workers: usize,
     /// How long an epoch lasts. Zero makes an epoch of every batch of a source.
     pub epoch_interval: Duration,
-    /// About how many items may be on their way between workers.
+    /// About how many bytes of items may be on their way between workers.
     pub room: usize,
+    /// Whether to use native forms and fusion; the results are the same.
+    pub optimize: bool,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -53,9 +56,9 @@ impl Settings {
     /// How long an epoch lasts if nothing else is said.
     pub const EPOCH_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// How many items may be on their way, for each worker, if nothing else is said:
-    /// enough to keep workers busy with batches of a thousand, and of little weight.
-    pub const ROOM_PER_WORKER: usize = 16_384;
+    /// How many bytes may be on their way, for each worker, if nothing else is said:
+    /// enough for eight batches of a thousand light items.
+    pub const ROOM_PER_WORKER: usize = 16 << 20;
 }
 
 impl std::fmt::Debug for Settings {
@@ -77,18 +80,31 @@ pub enum Ending {
     Aborted,
 }
 
+/// Who asked for a run, as far as the run needs to know.
+pub trait Caller<H: Host>: Send + Sync {
+    /// Whether to stop; asked on the calling thread now and then.
+    fn interrupted(&self) -> Result<(), H::Error>;
+
+    /// A worker begins on this thread, which isn't the caller's.
+    fn worker_begins(&self);
+
+    /// The worker on this thread has ended.
+    fn worker_ends(&self);
+
+    /// The run is to stop: whatever user code the workers are in should end soon.
+    fn interrupt_workers(&self);
+}
+
 /// Runs a plan to its end.
 ///
-/// `interrupted` is called on the calling thread now and then; an error from it
-/// stops the run. Must not be called attached to the host: workers would wait for
-/// each other.
+/// Must not be called attached to the host: workers would wait for each other.
 pub fn run<H: Host>(
     plan: &Plan<H>,
     settings: &Settings,
-    interrupted: impl FnMut() -> Result<(), H::Error>,
+    caller: &Arc<dyn Caller<H>>,
 ) -> Result<Ending, Error<H>> {
     plan.validate()?;
-    let physical = Arc::new(fuse(lower(plan)));
+    let physical = Arc::new(physical(plan, settings.optimize));
     let workers = settings.workers.max(1);
     let shared = Arc::new(Shared {
         halt: Halt::new(),
@@ -97,17 +113,42 @@ pub fn run<H: Host>(
         clock: Arc::clone(&settings.clock),
         epoch_interval: settings.epoch_interval,
         partitions: list_partitions(&physical, workers)?,
+        fused: fuse_stages(&physical)?,
     });
     if workers == 1 {
-        run_here(&physical, &shared, interrupted);
+        run_here(&physical, &shared, &**caller);
     } else {
-        run_threads(&physical, &shared, workers, interrupted)?;
+        run_threads(&physical, &shared, workers, caller)?;
     }
     match shared.halt.take_reason() {
         None => Ok(Ending::Finished),
         Some(Reason::Aborted) => Ok(Ending::Aborted),
         Some(Reason::Failed(error)) => Err(error),
     }
+}
+
+/// What will really run for a plan.
+pub fn physical<H: Host>(plan: &Plan<H>, optimize: bool) -> Physical<H> {
+    let physical = lower(plan, optimize);
+    if optimize { fuse(physical) } else { physical }
+}
+
+/// Makes one mapper of the stages of each fused operator, for all workers.
+fn fuse_stages<H: Host>(
+    physical: &Physical<H>,
+) -> Result<HashMap<StepId, Arc<dyn FlatMapBatch<H>>>, Error<H>> {
+    H::attach(|scope| {
+        let mut all = HashMap::new();
+        for operator in &physical.operators {
+            if let Kind::Fused(stages) = &operator.kind {
+                let stages: Vec<&H::Stage> = stages.iter().map(|stage| &*stage.stage).collect();
+                let mapper =
+                    H::fuse(scope, &stages).map_err(|failure| before_start(operator, failure))?;
+                all.insert(operator.id.clone(), mapper);
+            }
+        }
+        Ok(all)
+    })
 }
 
 /// Asks partitioned sources and sinks for their partitions, and says who owns which.
@@ -119,8 +160,8 @@ fn list_partitions<H: Host>(
         let mut all = HashMap::new();
         for operator in &physical.operators {
             let listed = match &operator.kind {
-                Core::Input(Source::Partitioned(source)) => source.list_parts(scope),
-                Core::Output(Sink::Partitioned(sink)) => sink.list_parts(scope),
+                Kind::Core(Core::Input(Source::Partitioned(source))) => source.list_parts(scope),
+                Kind::Core(Core::Output(Sink::Partitioned(sink))) => sink.list_parts(scope),
                 _ => continue,
             };
             let parts = listed.map_err(|failure| before_start(operator, failure))?;
@@ -139,11 +180,7 @@ fn before_start<H: Host>(operator: &PhysicalOperator<H>, failure: Failure<H>) ->
 }
 
 /// The calling thread is the only worker.
-fn run_here<H: Host>(
-    physical: &Arc<Physical<H>>,
-    shared: &Arc<Shared<H>>,
-    mut interrupted: impl FnMut() -> Result<(), H::Error>,
-) {
+fn run_here<H: Host>(physical: &Arc<Physical<H>>, shared: &Arc<Shared<H>>, caller: &dyn Caller<H>) {
     let clock = Arc::clone(&shared.clock);
     let mut looked_at = clock.monotonic();
     let mut worker = Worker::new(
@@ -157,7 +194,7 @@ fn run_here<H: Host>(
             return Ok(());
         }
         looked_at = now;
-        interrupted()
+        caller.interrupted()
     });
 }
 
@@ -166,7 +203,7 @@ fn run_threads<H: Host>(
     physical: &Arc<Physical<H>>,
     shared: &Arc<Shared<H>>,
     workers: usize,
-    mut interrupted: impl FnMut() -> Result<(), H::Error>,
+    caller: &Arc<dyn Caller<H>>,
 ) -> Result<(), Error<H>> {
     let (allocators, transport) = CommunicationConfig::Process(workers)
         .try_build()
@@ -176,26 +213,26 @@ fn run_threads<H: Host>(
     let (sender, is_running) = mpsc::channel::<()>();
     let guards = {
         let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
+        let caller = Arc::clone(caller);
         execute_from(
             allocators,
             transport,
             WorkerConfig::default(),
             move |worker| {
                 let _sender = &sender;
+                caller.worker_begins();
                 work(&physical, &shared, worker, || Ok(()));
+                caller.worker_ends();
             },
         )
         .map_err(Error::Internal)?
     };
     while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
-        if let Err(error) = interrupted() {
-            let reason = Reason::Failed(Error::Interrupted(error));
-            if shared.halt.raise(reason).is_some() {
-                // The second wish to stop: some worker is stuck in user code, and
-                // there is no use in waiting for it.
-                std::mem::forget(guards);
-                return Ok(());
-            }
+        if let Err(error) = caller.interrupted() {
+            shared
+                .halt
+                .replace(Reason::Failed(Error::Interrupted(error)));
+            caller.interrupt_workers();
         }
     }
     drop(guards);
@@ -209,8 +246,14 @@ fn work<H: Host>(
     worker: &mut Worker,
     interrupted: impl FnMut() -> Result<(), H::Error>,
 ) {
+    let context = Context {
+        worker: worker.index(),
+        workers: worker.peers(),
+        shared: Arc::clone(shared),
+        sources: Rc::new(RefCell::new(Vec::new())),
+    };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run_dataflow(physical, shared, worker, interrupted)
+        run_dataflow(physical, &context, worker, interrupted)
     }));
     let error = match outcome {
         Ok(Ok(())) => None,
@@ -218,7 +261,7 @@ fn work<H: Host>(
         Err(panic) => Some(Error::Internal(panic_text(&*panic))),
     };
     if let Some(error) = error {
-        shared.halt.raise(Reason::Failed(error));
+        H::attach(|scope| context.raise(scope, Reason::Failed(error)));
     }
     if shared.halt.is_raised() {
         // What the operators hold belongs to the host, and is dropped attached.
@@ -232,20 +275,12 @@ fn work<H: Host>(
 
 fn run_dataflow<H: Host>(
     physical: &Physical<H>,
-    shared: &Arc<Shared<H>>,
+    context: &Context<H>,
     worker: &mut Worker,
     mut interrupted: impl FnMut() -> Result<(), H::Error>,
 ) -> Result<(), Error<H>> {
-    let context = Context {
-        worker: worker.index(),
-        workers: worker.peers(),
-        shared: Arc::clone(shared),
-        sources: Rc::new(RefCell::new(Vec::new())),
-    };
-    worker.dataflow_named(&physical.flow_id, |scope| {
-        compile(&context, physical, scope)
-    })?;
-    let epochs = &shared.epochs;
+    worker.dataflow_named(&physical.flow_id, |scope| compile(context, physical, scope))?;
+    let epochs = &context.shared.epochs;
     let mut newest = epochs.newest();
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));

@@ -1,9 +1,8 @@
 //! What Python code is given, what it must return, and how to say so if it didn't.
 
-use std::sync::OnceLock;
-
 use millstream_engine::host::Failure;
 use millstream_engine::logic::Fate;
+use millstream_engine::plan::StepId;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyString, PyTuple};
@@ -26,7 +25,7 @@ pub(crate) fn describe(item: &Bound<'_, PyAny>) -> String {
     if hides_items() {
         return format!("a `{}` (hidden)", type_name(item));
     }
-    let Ok(text) = item.repr().map(|text| text.to_string()) else {
+    let Ok(text) = short_repr(item) else {
         return format!("a `{}` without a `repr`", type_name(item));
     };
     match text.char_indices().nth(LONGEST) {
@@ -35,10 +34,28 @@ pub(crate) fn describe(item: &Bound<'_, PyAny>) -> String {
     }
 }
 
+/// A `repr` that doesn't look at all of a long list or string.
+fn short_repr(item: &Bound<'_, PyAny>) -> PyResult<String> {
+    let shortener = item.py().import("reprlib")?.getattr("Repr")?.call0()?;
+    for limit in [
+        "maxlist",
+        "maxtuple",
+        "maxdict",
+        "maxset",
+        "maxfrozenset",
+        "maxdeque",
+    ] {
+        shortener.setattr(limit, LONGEST / 4)?;
+    }
+    for limit in ["maxstring", "maxlong", "maxother"] {
+        shortener.setattr(limit, LONGEST + 1)?;
+    }
+    shortener.call_method1("repr", (item,))?.extract()
+}
+
 /// Whether items must not be shown in error messages, since they may be private.
-fn hides_items() -> bool {
-    static HIDES: OnceLock<bool> = OnceLock::new();
-    *HIDES.get_or_init(|| std::env::var("MILLSTREAM_SHOW_ITEMS").is_ok_and(|value| value == "0"))
+pub(crate) fn hides_items() -> bool {
+    std::env::var("MILLSTREAM_SHOW_ITEMS").is_ok_and(|value| value == "0")
 }
 
 /// A function that turns an error into the failure of calling `what`.
@@ -64,13 +81,29 @@ pub(crate) fn extend(
         return Ok(());
     }
     if items.is_instance_of::<PyString>() {
+        // Its characters are hardly what was meant.
         return Err(not_iterable(items, what));
     }
-    let iterator = items.try_iter().map_err(|_| not_iterable(items, what))?;
+    let iterator = items.try_iter().map_err(|error| {
+        if is_iterable(items) {
+            // Its own `__iter__` has failed.
+            calling(what)(error)
+        } else {
+            not_iterable(items, what)
+        }
+    })?;
     for item in iterator {
         emit.push(item.map_err(calling(what))?.unbind());
     }
     Ok(())
+}
+
+/// Whether a type says that it can be iterated over.
+pub(crate) fn is_iterable(items: &Bound<'_, PyAny>) -> bool {
+    let class = items.get_type();
+    ["__iter__", "__getitem__"]
+        .iter()
+        .any(|method| class.hasattr(*method).unwrap_or(false))
 }
 
 fn not_iterable(items: &Bound<'_, PyAny>, what: &str) -> PyFailure {
@@ -95,30 +128,67 @@ pub(crate) fn real_bool(value: &Bound<'_, PyAny>, what: &str) -> PyResult<bool> 
         })
 }
 
-/// What a stateful callback returns: items to emit, and whether to discard.
+/// The failure of a function of the user that returned what can't be used.
+pub(crate) fn wrong_return(
+    step: &StepId,
+    role: &str,
+    function: &Bound<'_, PyAny>,
+    expected: &str,
+    got: &Bound<'_, PyAny>,
+) -> PyFailure {
+    let error = function
+        .py()
+        .import("millstream.operators._types")
+        .and_then(|types| types.getattr("wrong_return"))
+        .and_then(|make| make.call1((&*step.0, role, function, expected, got)))
+        .map_or_else(|error| error, PyErr::from_value);
+    calling(role)(error)
+}
+
+/// What a callback of a logic object returns: items to emit, and whether to discard.
 pub(crate) fn emit_and_fate(
+    logic: &Bound<'_, PyAny>,
+    method: &str,
+    step: &StepId,
     returned: &Bound<'_, PyAny>,
     emit: &mut Vec<Py<PyAny>>,
-    what: &str,
 ) -> Result<Fate, PyFailure> {
-    let pair = returned
+    let wrong = |expected: &str, got: &Bound<'_, PyAny>| match logic.get_type().getattr(method) {
+        Ok(function) => wrong_return(step, method, &function, expected, got),
+        Err(error) => calling(method)(error),
+    };
+    let Some(pair) = returned
         .cast::<PyTuple>()
         .ok()
         .filter(|pair| pair.len() == 2)
-        .ok_or_else(|| {
-            calling(what)(PyTypeError::new_err(format!(
-                "`{what}` must return a 2-tuple of the items to emit and whether to discard \
-                 the logic; got {}, a `{}`",
-                describe(returned),
-                type_name(returned)
-            )))
-        })?;
-    let items = pair.get_item(0).map_err(calling(what))?;
-    let discard = pair.get_item(1).map_err(calling(what))?;
-    let discard = real_bool(&discard, &format!("the second value that `{what}` returns"))
-        .map_err(calling(what))?;
-    extend(emit, &items, what)?;
-    Ok(if discard { Fate::Discard } else { Fate::Retain })
+    else {
+        return Err(wrong("a 2-tuple of `(emits, is_discarded)`", returned));
+    };
+    let items = pair.get_item(0).map_err(calling(method))?;
+    let discard = pair.get_item(1).map_err(calling(method))?;
+    let Ok(discard) = discard.cast::<PyBool>() else {
+        return Err(wrong(
+            "`(emits, is_discarded)` with a real `bool`",
+            &discard,
+        ));
+    };
+    if items.is_instance_of::<PyString>() {
+        let expected = "`(emits, is_discarded)` with `emits` in a list: \
+                        a `str` would be taken apart";
+        return Err(wrong(expected, &items));
+    }
+    if !is_iterable(&items) {
+        return Err(wrong(
+            "`(emits, is_discarded)` with iterable `emits`",
+            &items,
+        ));
+    }
+    extend(emit, &items, method)?;
+    Ok(if discard.is_true() {
+        Fate::Discard
+    } else {
+        Fate::Retain
+    })
 }
 
 /// The names that `list_parts` returns.
@@ -128,6 +198,12 @@ pub(crate) fn part_names(
     const WHAT: &str = "list_parts";
     let mut names = Vec::new();
     let listed = source_or_sink.call_method0(WHAT).map_err(calling(WHAT))?;
+    if listed.is_instance_of::<PyString>() {
+        return Err(calling(WHAT)(PyTypeError::new_err(format!(
+            "`{WHAT}` must return a list of names; got one `str`, {}",
+            describe(&listed)
+        ))));
+    }
     extend(&mut names, &listed, WHAT)?;
     let py = source_or_sink.py();
     names
@@ -148,6 +224,20 @@ pub(crate) fn part_names(
         .collect()
 }
 
+/// Whether an object is an instance of a class of ours.
+pub(crate) fn is_a(
+    object: &Bound<'_, PyAny>,
+    module: &str,
+    class: &str,
+) -> Result<bool, PyFailure> {
+    object
+        .py()
+        .import(module)
+        .and_then(|module| module.getattr(class))
+        .and_then(|class| object.is_instance(&class))
+        .map_err(|error| Failure::new(format!("looking at a `{class}`"), error))
+}
+
 /// Checks that a factory made what it should have.
 pub(crate) fn instance_of(
     object: Bound<'_, PyAny>,
@@ -155,13 +245,7 @@ pub(crate) fn instance_of(
     class: &str,
     what: &str,
 ) -> Result<Py<PyAny>, PyFailure> {
-    let is_instance = object
-        .py()
-        .import(module)
-        .and_then(|module| module.getattr(class))
-        .and_then(|class| object.is_instance(&class))
-        .map_err(calling(what))?;
-    if is_instance {
+    if is_a(&object, module, class)? {
         return Ok(object.unbind());
     }
     Err(calling(what)(PyTypeError::new_err(format!(

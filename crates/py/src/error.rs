@@ -1,10 +1,12 @@
 //! The one translation of engine errors into Python exceptions.
 
 use millstream_engine::error::Error;
+use millstream_engine::host::Host;
 use millstream_engine::plan::StepId;
-use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::callables::hides_items;
 use crate::host::{PyFailure, Python3};
 
 /// The exception for an error of the engine.
@@ -20,7 +22,7 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
             "MillstreamRuntimeError",
             format!("millstream itself failed, which is a defect worth reporting: {message}"),
         ),
-        Error::Step { failure, .. } if !failure.cause.is_instance_of::<PyException>(py) => {
+        Error::Step { failure, .. } if Python3::is_wish_to_stop(py, &failure.cause) => {
             failure.into_cause()
         }
         Error::Step {
@@ -40,7 +42,11 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
 pub(crate) fn sentence(step: &StepId, worker: Option<usize>, failure: &PyFailure) -> String {
     let parts = [
         Some(format!("step `{step}` failed while {}", failure.doing)),
-        failure.key.as_ref().map(|key| format!(" for key `{key}`")),
+        failure
+            .key
+            .as_ref()
+            .filter(|_| !hides_items())
+            .map(|key| format!(" for key `{key}`")),
         worker.map(|worker| format!(" on worker {worker}")),
         failure
             .item

@@ -1,15 +1,17 @@
 //! Python as the engine's host: objects are items, strings are keys.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use millstream_engine::host::{Failure, Host, Key, stable_hash};
+use millstream_engine::logic::FlatMapBatch;
 use millstream_engine::plan::StepId;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyGeneratorExit, PyKeyboardInterrupt, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::callables::{describe, type_name};
 use crate::error::sentence;
+use crate::logic::fused::{PyStage, fuse};
 
 /// The Python interpreter.
 pub(crate) struct Python3;
@@ -22,6 +24,7 @@ impl Host for Python3 {
     type Key = PyKey;
     type Error = PyErr;
     type Scope<'a> = Python<'a>;
+    type Stage = PyStage;
 
     fn attach<R>(work: impl for<'a> FnOnce(Python<'a>) -> R) -> R {
         Python::attach(work)
@@ -35,24 +38,32 @@ impl Host for Python3 {
         key.clone_ref(py)
     }
 
-    fn split(py: Python<'_>, item: Py<PyAny>) -> Result<(PyKey, Py<PyAny>), PyFailure> {
+    fn weigh(py: Python<'_>, item: &Py<PyAny>) -> usize {
+        weight(item.bind(py), 2).unwrap_or(0)
+    }
+
+    fn is_wish_to_stop(py: Python<'_>, error: &PyErr) -> bool {
+        error.is_instance_of::<PyKeyboardInterrupt>(py)
+            || error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyGeneratorExit>(py)
+    }
+
+    fn split(
+        py: Python<'_>,
+        step: &StepId,
+        item: Py<PyAny>,
+    ) -> Result<(PyKey, Py<PyAny>), PyFailure> {
         let item = item.into_bound(py);
-        let (key, value) = match item.cast::<PyTuple>() {
-            Ok(pair) if pair.len() == 2 => pair
-                .get_item(0)
-                .and_then(|key| Ok((key, pair.get_item(1)?)))
-                .map_err(|error| not_a_pair(&item, error))?,
-            _ => {
-                let error = PyTypeError::new_err(format!(
-                    "a keyed step needs `(key, value)` 2-tuples from upstream; got {}; \
-                     put `key_on` before it, or return such tuples",
-                    shape(&item)
-                ));
-                return Err(not_a_pair(&item, error));
-            }
+        let split = |item: &Bound<'_, PyAny>| {
+            let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+            let pair =
+                pair.ok_or_else(|| needs(step, "`(key, value)` 2-tuples", item, PAIR_HINT))?;
+            let key = PyKey::new(&pair.get_item(0)?, step)?;
+            Ok((key, pair.get_item(1)?.unbind()))
         };
-        let key = PyKey::new(&key).map_err(|error| not_a_pair(&item, error))?;
-        Ok((key, value.unbind()))
+        split(&item).map_err(|error| {
+            Failure::new("taking the key out of an item", error).with_item(describe(&item))
+        })
     }
 
     fn join(py: Python<'_>, key: PyKey, value: Py<PyAny>) -> Py<PyAny> {
@@ -61,20 +72,55 @@ impl Host for Python3 {
             .map_or_else(|_| py.None(), |pair| pair.into_any().unbind())
     }
 
-    fn report(py: Python<'_>, step: &StepId, failure: PyFailure) {
-        if log(py, step, &failure).is_err() {
+    fn fuse(py: Python<'_>, stages: &[&PyStage]) -> Result<Arc<dyn FlatMapBatch<Self>>, PyFailure> {
+        fuse(py, stages)
+    }
+
+    fn report(py: Python<'_>, step: &StepId, worker: usize, failure: PyFailure) {
+        if log(py, step, worker, &failure).is_err() {
             failure.into_cause().write_unraisable(py, None);
         }
     }
 }
 
+/// About how many bytes an item takes: itself, and what it contains to some depth,
+/// judging by the first few of its elements.
+fn weight(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<usize> {
+    const SAMPLE: usize = 4;
+    let own: usize = item
+        .py()
+        .import("sys")?
+        .call_method1("getsizeof", (item,))?
+        .extract()?;
+    let elements = if depth == 0 {
+        None
+    } else if let Ok(tuple) = item.cast_exact::<PyTuple>() {
+        Some((tuple.len(), tuple.iter().take(SAMPLE).collect::<Vec<_>>()))
+    } else if let Ok(list) = item.cast_exact::<PyList>() {
+        Some((list.len(), list.iter().take(SAMPLE).collect()))
+    } else if let Ok(dict) = item.cast_exact::<PyDict>() {
+        let values = dict.iter().take(SAMPLE).map(|(_, value)| value);
+        Some((dict.len(), values.collect()))
+    } else {
+        None
+    };
+    let Some((length, sample)) = elements.filter(|(_, sample)| !sample.is_empty()) else {
+        return Ok(own);
+    };
+    let mut sampled = 0;
+    for element in &sample {
+        sampled += weight(element, depth - 1)?;
+    }
+    Ok(own + sampled * length / sample.len())
+}
+
 /// Logs a failure that isn't raised.
-fn log(py: Python<'_>, step: &StepId, failure: &PyFailure) -> PyResult<()> {
+fn log(py: Python<'_>, step: &StepId, worker: usize, failure: &PyFailure) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("exc_info", failure.cause.value(py))?;
     let text = format!(
         "{}, while the run was already stopping",
-        sentence(step, None, failure)
+        sentence(step, Some(worker), failure)
     );
     py.import("logging")?
         .call_method1("getLogger", ("millstream",))?
@@ -82,15 +128,18 @@ fn log(py: Python<'_>, step: &StepId, failure: &PyFailure) -> PyResult<()> {
     Ok(())
 }
 
-fn not_a_pair(item: &Bound<'_, PyAny>, error: PyErr) -> PyFailure {
-    Failure::new("taking the key out of an item", error).with_item(describe(item))
-}
+const PAIR_HINT: &str = "; use `key_on` to add a key to each item";
 
-fn shape(item: &Bound<'_, PyAny>) -> Cow<'static, str> {
-    match item.cast::<PyTuple>() {
-        Ok(tuple) => format!("a tuple of length {}", tuple.len()).into(),
-        Err(_) => format!("a `{}`", type_name(item)).into(),
-    }
+/// The error for an item that a step can't use.
+fn needs(step: &StepId, what: &str, got: &Bound<'_, PyAny>, hint: &str) -> PyErr {
+    let length = match got.cast::<PyTuple>() {
+        Ok(tuple) => format!(" of length {}", tuple.len()),
+        Err(_) => String::new(),
+    };
+    PyTypeError::new_err(format!(
+        "step `{step}` requires {what} from upstream; got a `{}`{length}{hint}",
+        type_name(got)
+    ))
 }
 
 /// A key: the Python string itself, with its text and hash at hand, so that neither
@@ -106,15 +155,10 @@ pub(crate) struct PyKey {
 unsafe impl Send for PyKey {}
 
 impl PyKey {
-    fn new(key: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let text = key.cast::<PyString>().map_err(|_| {
-            PyTypeError::new_err(format!(
-                "a keyed step needs keys that are `str`; got {}, a `{}`; \
-                 convert it, for example with `str(key)`",
-                describe(key),
-                type_name(key)
-            ))
-        })?;
+    fn new(key: &Bound<'_, PyAny>, step: &StepId) -> PyResult<Self> {
+        let text = key
+            .cast::<PyString>()
+            .map_err(|_| needs(step, "`str` keys", key, ""))?;
         let utf8 = text.to_str()?;
         Ok(Self {
             utf8: std::ptr::from_ref(utf8),

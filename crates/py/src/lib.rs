@@ -6,8 +6,10 @@
 
 mod callables;
 mod error;
+mod garbage;
 mod host;
 mod logic;
+mod native;
 mod plan;
 mod run;
 mod time;

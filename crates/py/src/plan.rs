@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use millstream_engine::plan::{Core, Operator, Plan, Sink, Source, Step, StepId, StreamId};
+use millstream_engine::plan::{Core, Native, Operator, Plan, Sink, Source, Step, StepId, StreamId};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -16,6 +16,7 @@ use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
 use crate::logic::source::{PyDynamicSource, PyPartitionedSource};
 use crate::logic::stateful::PyBuilder;
+use crate::native::{native, native_join};
 
 /// Reads a dataflow.
 pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
@@ -73,12 +74,15 @@ impl<'py> Reader<'py> {
         let operator = if step.is_instance(&self.core)? {
             Operator::Core(self.core(step, &id, written_as)?)
         } else {
-            Operator::Composed(self.steps(&step.getattr("substeps")?, written_as)?)
+            let mut substeps = self.steps(&step.getattr("substeps")?, written_as)?;
+            self.set_native_join(step, &mut substeps)?;
+            Operator::Composed(substeps)
         };
         Ok(Step {
             written_as: written_as.map_or(&id, |written| &written.id).clone(),
             ups: streams(step, "ups_names")?,
             downs: streams(step, "dwn_names")?,
+            native: self.native(step, written_as)?,
             operator,
             id,
         })
@@ -124,7 +128,10 @@ impl<'py> Reader<'py> {
             return Ok(Core::InspectDebug(Arc::new(inspector)));
         }
         if self.is(step, "stateful_batch")? {
-            let builder = PyBuilder(argument("builder")?);
+            let builder = PyBuilder {
+                builder: argument("builder")?,
+                step: written_as.map_or(id, |written| &written.id).clone(),
+            };
             return Ok(Core::StatefulBatch(Arc::new(builder)));
         }
         Err(PyTypeError::new_err(format!(
@@ -132,6 +139,38 @@ impl<'py> Reader<'py> {
              compose it from the operators in `millstream.operators`",
             type_name(step)
         )))
+    }
+
+    /// What can run in place of a built-in step.
+    fn native(
+        &self,
+        step: &Bound<'py, PyAny>,
+        written_as: Option<&WrittenAs>,
+    ) -> PyResult<Vec<Native<Python3>>> {
+        let Some(written_as) = written_as else {
+            return Ok(Vec::new());
+        };
+        let operator: String = step.get_type().name()?.extract()?;
+        if !self.operators.hasattr(&operator)? || !self.is(step, &operator)? {
+            return Ok(Vec::new());
+        }
+        native(step, &operator, &written_as.id, |role| {
+            written_as.name(role).to_owned()
+        })
+    }
+
+    /// A join is a merge, which is as fast as it can be, and a stateful step.
+    fn set_native_join(
+        &self,
+        join: &Bound<'py, PyAny>,
+        substeps: &mut [Step<Python3>],
+    ) -> PyResult<()> {
+        if self.is(join, "join")?
+            && let Some(stateful) = substeps.last_mut()
+        {
+            stateful.native = vec![native_join(join)?];
+        }
+        Ok(())
     }
 
     fn is(&self, step: &Bound<'py, PyAny>, operator: &str) -> PyResult<bool> {

@@ -1,70 +1,74 @@
 //! The entry points.
 
-use std::sync::Arc;
+use std::ffi::c_long;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
-use millstream_engine::run::{Settings, run};
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use millstream_engine::run::{Caller, Settings, run};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::ffi::PyThreadState_SetAsyncExc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::callables::describe;
 use crate::error::to_py;
+use crate::garbage::Relaxed;
+use crate::host::Python3;
 use crate::plan::read;
 use crate::time::span;
 
 /// Runs a dataflow on the calling thread, to its end.
 #[pyfunction]
-#[pyo3(signature = (flow, *, epoch_interval=None, recovery_config=None))]
+#[pyo3(signature = (flow, *, epoch_interval=None, recovery_config=None, optimize=None))]
 pub(crate) fn run_main(
     flow: &Bound<'_, PyAny>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
+    optimize: Option<bool>,
 ) -> PyResult<()> {
-    start(flow, 1, epoch_interval, recovery_config)
+    start(flow, 1, epoch_interval, recovery_config, optimize)
 }
 
 /// Runs a dataflow on several workers, to its end.
 #[pyfunction]
-#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=1))]
+#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=None, optimize=None))]
 pub(crate) fn cluster_main(
     flow: &Bound<'_, PyAny>,
     addresses: Option<&Bound<'_, PyAny>>,
     proc_id: &Bound<'_, PyAny>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
-    worker_count_per_proc: i64,
+    worker_count_per_proc: Option<WorkerCount>,
+    optimize: Option<bool>,
 ) -> PyResult<()> {
     refuse_processes(addresses, Some(proc_id))?;
-    let workers = worker_count(worker_count_per_proc, "worker_count_per_proc")?;
-    start(flow, workers, epoch_interval, recovery_config)
+    let workers = worker_count_per_proc.map_or(1, |count| count.0);
+    start(flow, workers, epoch_interval, recovery_config, optimize)
 }
 
 /// Runs a dataflow as the command line does.
 #[pyfunction]
-#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None))]
+#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None, optimize=None))]
 pub(crate) fn cli_main(
     flow: &Bound<'_, PyAny>,
-    workers_per_process: Option<i64>,
+    workers_per_process: Option<WorkerCount>,
     process_id: Option<&Bound<'_, PyAny>>,
     addresses: Option<&Bound<'_, PyAny>>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
+    optimize: Option<bool>,
 ) -> PyResult<()> {
     refuse_processes(addresses, process_id)?;
-    let workers = worker_count(workers_per_process.unwrap_or(1), "workers_per_process")?;
-    start(flow, workers, epoch_interval, recovery_config)
+    let workers = workers_per_process.map_or(1, |count| count.0);
+    start(flow, workers, epoch_interval, recovery_config, optimize)
 }
 
-#[expect(
-    clippy::redundant_closure_for_method_calls,
-    reason = "the method itself is not general enough in its lifetime"
-)]
 fn start(
     flow: &Bound<'_, PyAny>,
     workers: usize,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
+    optimize: Option<bool>,
 ) -> PyResult<()> {
     let py = flow.py();
     if recovery_config.is_some() {
@@ -81,17 +85,105 @@ fn start(
         workers,
         epoch_interval,
         room: Settings::ROOM_PER_WORKER * workers,
+        optimize: optimize.map_or_else(optimize_by_environment, Ok)?,
         clock: Arc::new(SystemClock::new()),
     };
-    let outcome = py.detach(|| run(&plan, &settings, || Python::attach(|py| py.check_signals())));
+    let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
+    let relaxed = Relaxed::begin(py)?;
+    let outcome = py.detach(|| run(&plan, &settings, &caller));
+    relaxed.end(py)?;
     outcome.map(|_ending| ()).map_err(|error| to_py(py, error))
 }
 
-fn worker_count(count: i64, what: &str) -> PyResult<usize> {
-    usize::try_from(count)
-        .ok()
-        .filter(|&count| count >= 1)
-        .ok_or_else(|| PyValueError::new_err(format!("`{what}` must be at least 1; got {count}")))
+/// The thread that called an entry point, and the workers that it waits for.
+#[derive(Default)]
+struct MainThread {
+    /// What Python calls the identifiers of the workers' threads.
+    workers: Mutex<Vec<c_long>>,
+}
+
+impl MainThread {
+    fn workers(&self) -> MutexGuard<'_, Vec<c_long>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caller<Python3> for MainThread {
+    fn interrupted(&self) -> PyResult<()> {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method itself is not general enough in its lifetime"
+        )]
+        Python::attach(|py| py.check_signals())
+    }
+
+    fn worker_begins(&self) {
+        if let Some(thread) = this_thread() {
+            self.workers().push(thread);
+        }
+    }
+
+    fn worker_ends(&self) {
+        if let Some(thread) = this_thread() {
+            self.workers().retain(|&worker| worker != thread);
+        }
+    }
+
+    /// Raises `KeyboardInterrupt` in the Python code that the workers are in.
+    fn interrupt_workers(&self) {
+        Python::attach(|py| {
+            let exception = py.get_type::<PyKeyboardInterrupt>();
+            for &thread in self.workers().iter() {
+                // SAFETY: attached; an unknown thread is ignored; Python takes a
+                // reference of its own to the exception.
+                unsafe { PyThreadState_SetAsyncExc(thread, exception.as_ptr()) };
+            }
+        });
+    }
+}
+
+fn this_thread() -> Option<c_long> {
+    Python::attach(|py| {
+        let ident = py.import("threading")?.call_method0("get_ident")?;
+        ident.extract()
+    })
+    .ok()
+}
+
+/// What `MILLSTREAM_OPTIMIZE` says.
+fn optimize_by_environment() -> PyResult<bool> {
+    match std::env::var("MILLSTREAM_OPTIMIZE").as_deref() {
+        Err(_) | Ok("" | "1") => Ok(true),
+        Ok("0") => Ok(false),
+        Ok(other) => Err(PyValueError::new_err(format!(
+            "`MILLSTREAM_OPTIMIZE` must be `0` or `1`; got `{other}`"
+        ))),
+    }
+}
+
+/// How many workers were asked for.
+pub(crate) struct WorkerCount(usize);
+
+/// More threads than any machine has a use for; most likely a slip of the finger.
+const MOST_WORKERS: usize = 1_024;
+
+impl<'py> FromPyObject<'_, 'py> for WorkerCount {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let refused = || {
+            PyValueError::new_err(format!(
+                "the number of workers must be an `int` from 1 to {MOST_WORKERS}; got {}",
+                describe(&value)
+            ))
+        };
+        value
+            .extract::<usize>()
+            .ok()
+            .filter(|count| (1..=MOST_WORKERS).contains(count))
+            .map(Self)
+            .ok_or_else(refused)
+    }
 }
 
 /// There is only one process so far.

@@ -18,6 +18,7 @@ pub(crate) fn branch<'scope, H: Host>(
     up: BatchStream<'scope, H>,
 ) -> [BatchStream<'scope, H>; 2] {
     let predicate = Arc::clone(predicate);
+    let own = context.clone();
     transform(
         context,
         operator,
@@ -25,6 +26,9 @@ pub(crate) fn branch<'scope, H: Host>(
         move |scope, _epoch, batch, [trues, falses]| {
             let (mut passed, mut rest) = (Vec::new(), Vec::new());
             for item in batch.into_rows(scope) {
+                if own.is_halted() {
+                    return Ok(());
+                }
                 if predicate.test(scope, &item)? {
                     passed.push(item);
                 } else {

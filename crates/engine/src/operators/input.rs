@@ -43,14 +43,15 @@ pub(crate) fn open_source<H: Host>(
     match source {
         Source::Dynamic(source) => {
             let part = source.build(scope, &operator.id, context.worker, context.workers)?;
-            Ok(vec![Open::new(&operator.written_as, part)])
+            Ok(vec![Open::new(context, &operator.written_as, part)])
         }
         Source::Partitioned(source) => context
             .owned_partitions(&operator.id)
             .into_iter()
+            .take_while(|_| !context.is_halted())
             .map(|part| {
                 let part = source.build_part(scope, &operator.id, &part)?;
-                Ok(Open::new(&operator.written_as, part))
+                Ok(Open::new(context, &operator.written_as, part))
             })
             .collect(),
     }
@@ -83,8 +84,6 @@ pub(crate) fn input<'scope, H: Host>(
         }
         move |_frontiers| {
             if context.is_halted() {
-                // Closes the partitions.
-                readers.clear();
                 return;
             }
             let has_room = queue.has_room(&context);
@@ -199,10 +198,13 @@ impl<H: Host> Reader<H> {
         output: &mut Output<Time, Batch<H>>,
     ) -> Result<bool, Failure<H>> {
         let clock = &context.shared.clock;
+        if context.is_halted() {
+            return Ok(true);
+        }
         if self.awake == Awake::Unasked {
             self.awake = self.next_awake(scope, Awake::Now)?;
         }
-        if context.is_halted() || !self.is_due(clock.wall()) {
+        if !self.is_due(clock.wall()) {
             return Ok(true);
         }
         let mut emit = Vec::new();

@@ -18,11 +18,14 @@ pub(crate) fn inspect_debug<'scope, H: Host>(
 ) -> BatchStream<'scope, H> {
     let inspector = Arc::clone(inspector);
     let step = operator.written_as.clone();
-    let worker = context.worker;
+    let own = context.clone();
     let [down] = transform(context, operator, up, move |scope, epoch, batch, [out]| {
         let items = batch.into_rows(scope);
         for item in &items {
-            inspector.inspect(scope, &step, item, epoch, worker)?;
+            if own.is_halted() {
+                return Ok(());
+            }
+            inspector.inspect(scope, &step, item, epoch, own.worker)?;
         }
         out.push(Batch::Rows(items));
         Ok(())

@@ -1,5 +1,6 @@
 //! Partitions that are open, and will be closed whatever happens.
 
+use crate::context::Context;
 use crate::host::{Failure, Host};
 use crate::logic::{SinkPartition, SourcePartition};
 use crate::plan::StepId;
@@ -25,20 +26,20 @@ impl<H: Host> Close<H> for dyn SinkPartition<H> {
 /// because the run stops early, it is closed all the same, and an error is only
 /// reported.
 pub(crate) struct Open<H: Host, P: Close<H> + ?Sized> {
+    context: Context<H>,
     /// The step that it is a part of.
     step: StepId,
     inner: Box<P>,
     is_closed: bool,
-    host: std::marker::PhantomData<H>,
 }
 
 impl<H: Host, P: Close<H> + ?Sized> Open<H, P> {
-    pub(crate) fn new(step: &StepId, inner: Box<P>) -> Self {
+    pub(crate) fn new(context: &Context<H>, step: &StepId, inner: Box<P>) -> Self {
         Self {
+            context: context.clone(),
             step: step.clone(),
             inner,
             is_closed: false,
-            host: std::marker::PhantomData,
         }
     }
 
@@ -58,7 +59,7 @@ impl<H: Host, P: Close<H> + ?Sized> Drop for Open<H, P> {
         if !self.is_closed {
             H::attach(|scope| {
                 if let Err(failure) = self.inner.close(scope) {
-                    H::report(scope, &self.step, failure);
+                    self.context.fail(scope, &self.step, failure);
                 }
             });
         }

@@ -35,7 +35,7 @@ pub(crate) fn open_sink<H: Host>(
     scope: H::Scope<'_>,
 ) -> Result<Part<H>, Failure<H>> {
     let part = sink.build(scope, &operator.id, context.worker, context.workers)?;
-    Ok(Open::new(&operator.written_as, part))
+    Ok(Open::new(context, &operator.written_as, part))
 }
 
 /// Writes everything that arrives on this worker to one part.
@@ -78,7 +78,8 @@ fn route<'scope, H: Host>(
     up: BatchStream<'scope, H>,
 ) -> Stream<'scope, Time, Parcel<H>> {
     let sink = Arc::clone(sink);
-    let shared = Arc::clone(&context.shared);
+    let sender = context.clone();
+    let step = operator.written_as.clone();
     let owners: Vec<usize> = context
         .partitions(&operator.id)
         .iter()
@@ -86,14 +87,15 @@ fn route<'scope, H: Host>(
         .collect();
     let mut sorter = Sorter::new(owners.len());
     let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
-        shared.room.take(batch.len());
-        for (key, value) in batch.into_keyed(scope)? {
+        for (key, value) in batch.into_keyed(scope, &step)? {
+            if sender.is_halted() {
+                return Ok(());
+            }
             sorter.put(sink.route(scope, &key, owners.len())?, value);
         }
-        out.extend(sorter.drain().map(|(partition, values)| Parcel {
-            worker: owners[partition],
-            partition,
-            batch: Batch::Rows(values),
+        out.extend(sorter.drain().map(|(partition, values)| {
+            let values = Batch::Rows(values);
+            Parcel::new(&sender, scope, owners[partition], partition, values)
         }));
         Ok(())
     });
@@ -140,7 +142,7 @@ impl<H: Host> PartitionedWriter<H> {
             Entry::Vacant(place) => {
                 let name = &self.context.partitions(&self.step)[partition].part;
                 let part = self.sink.build_part(scope, &self.step, name)?;
-                Ok(place.insert(Open::new(&self.written_as, part)))
+                Ok(place.insert(Open::new(&self.context, &self.written_as, part)))
             }
         }
     }
@@ -149,11 +151,10 @@ impl<H: Host> PartitionedWriter<H> {
 impl<H: Host> Writer<H, Parcel<H>> for PartitionedWriter<H> {
     fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<H>) -> Result<(), Failure<H>> {
         let items = parcel.batch.into_rows(scope);
-        let count = items.len();
         self.part(scope, parcel.partition)?
             .get()
             .write_batch(scope, items)?;
-        self.context.shared.room.give_back(count);
+        self.context.shared.room.give_back(parcel.weight);
         Ok(())
     }
 

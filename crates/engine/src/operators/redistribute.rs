@@ -5,8 +5,6 @@
 //! spread as well. That is even, needs no random numbers, and moves items by the
 //! batch.
 
-use std::sync::Arc;
-
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::Host;
@@ -24,16 +22,12 @@ pub(crate) fn redistribute<'scope, H: Host>(
     if workers == 1 {
         return up;
     }
-    let shared = Arc::clone(&context.shared);
+    let sender = context.clone();
     let mut first = context.worker;
     let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
-        shared.room.take(batch.len());
         for piece in pieces(batch.into_rows(scope), workers) {
-            out.push(Parcel {
-                worker: first % workers,
-                partition: 0,
-                batch: Batch::Rows(piece),
-            });
+            let piece = Batch::Rows(piece);
+            out.push(Parcel::new(&sender, scope, first % workers, 0, piece));
             first += 1;
         }
         Ok(())

@@ -37,7 +37,29 @@ pub(crate) struct Parcel<H: Host> {
     pub(crate) worker: usize,
     /// Which of the receiver's partitions it is for, where that matters.
     pub(crate) partition: usize,
+    /// The room that it takes.
+    pub(crate) weight: usize,
     pub(crate) batch: Batch<H>,
+}
+
+impl<H: Host> Parcel<H> {
+    /// Addresses a batch, and takes room for it.
+    pub(crate) fn new(
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        worker: usize,
+        partition: usize,
+        batch: Batch<H>,
+    ) -> Self {
+        let weight = batch.weight(scope);
+        context.shared.room.take(weight);
+        Self {
+            worker,
+            partition,
+            weight,
+            batch,
+        }
+    }
 }
 
 impl<H: Host> Default for Parcel<H> {
@@ -45,6 +67,7 @@ impl<H: Host> Default for Parcel<H> {
         Self {
             worker: 0,
             partition: 0,
+            weight: 0,
             batch: Batch::default(),
         }
     }
@@ -117,7 +140,7 @@ pub(crate) fn exchange<'scope, H: Host>(
         move |_frontiers| {
             let mut output = output.activate();
             input.for_each(|capability, parcel| {
-                shared.room.give_back(parcel.batch.len());
+                shared.room.give_back(parcel.weight);
                 output.give(&capability, &mut parcel.batch);
             });
         }

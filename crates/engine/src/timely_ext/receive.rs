@@ -29,7 +29,12 @@ pub(crate) fn receive<H: Host, C: Carrier<H>, P: Pull<Message<Time, C>>>(
             return;
         };
         let container = std::mem::take(container);
-        match arrivals.iter_mut().find(|arrival| arrival.epoch == epoch) {
+        // Most often it is of the epoch of the one before.
+        match arrivals
+            .iter_mut()
+            .rev()
+            .find(|arrival| arrival.epoch == epoch)
+        {
             Some(arrival) => arrival.containers.push(container),
             None => arrivals.push(Arrival {
                 capability,

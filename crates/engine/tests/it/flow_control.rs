@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use millstream_engine::room::LEAST_WEIGHT;
+
 use crate::integers::{Builder, settings};
 
 static IN_FLIGHT: AtomicI64 = AtomicI64::new(0);
@@ -10,6 +12,7 @@ static MOST: AtomicI64 = AtomicI64::new(0);
 
 #[test]
 fn fast_source_waits_for_a_slow_sink() {
+    // Items weigh little, so the least weight counts.
     const ROOM: i64 = 1_000;
     const BATCH: i64 = 100;
     let mut flow = Builder::default();
@@ -30,7 +33,7 @@ fn fast_source_waits_for_a_slow_sink() {
         }),
     );
     let mut settings = settings(2);
-    settings.room = usize::try_from(ROOM).unwrap();
+    settings.room = usize::try_from(ROOM).unwrap() * LEAST_WEIGHT;
     settings.epoch_interval = Duration::from_secs(60);
     flow.run_with(settings).unwrap();
 

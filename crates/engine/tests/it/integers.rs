@@ -11,8 +11,8 @@ use millstream_engine::logic::{
     DynamicSink, DynamicSource, Fate, FlatMapBatch, Inspector, KeyLogic, PartitionedSink,
     PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition, StatefulBatch,
 };
-use millstream_engine::plan::{Core, Operator, Plan, Sink, Source, Step, StepId, StreamId};
-use millstream_engine::run::{Ending, Settings, run};
+use millstream_engine::plan::{Core, Native, Operator, Plan, Sink, Source, Step, StepId, StreamId};
+use millstream_engine::run::{Caller, Ending, Settings, run};
 
 /// An integer, or a pair of a word and an integer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,37 @@ impl Value {
 
 pub(crate) struct Integers;
 
+/// A stateless step that can be fused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stage {
+    Add(i64),
+    Over(i64),
+}
+
+/// An error that is a wish to stop.
+pub(crate) const STOP: &str = "stop";
+
+/// A caller that only says whether to stop.
+struct Asker<F>(F);
+
+impl<F: Fn() -> Result<(), String> + Send + Sync> Caller<Integers> for Asker<F> {
+    fn interrupted(&self) -> Result<(), String> {
+        (self.0)()
+    }
+
+    fn worker_begins(&self) {}
+
+    fn worker_ends(&self) {}
+
+    fn interrupt_workers(&self) {}
+}
+
+pub(crate) fn caller(
+    interrupted: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> Arc<dyn Caller<Integers>> {
+    Arc::new(Asker(interrupted))
+}
+
 pub(crate) type IntFailure = Failure<Integers>;
 
 #[derive(Clone)]
@@ -55,6 +86,8 @@ impl Host for Integers {
     type Key = Word;
     type Error = String;
     type Scope<'a> = ();
+    /// Adds a number to each item, or keeps only those over it.
+    type Stage = Stage;
 
     fn attach<R>(work: impl for<'a> FnOnce(()) -> R) -> R {
         work(())
@@ -68,7 +101,15 @@ impl Host for Integers {
         key.clone()
     }
 
-    fn split((): (), item: Value) -> Result<(Word, Value), IntFailure> {
+    fn weigh((): (), _item: &Value) -> usize {
+        1
+    }
+
+    fn is_wish_to_stop((): (), error: &String) -> bool {
+        error == STOP
+    }
+
+    fn split((): (), _step: &StepId, item: Value) -> Result<(Word, Value), IntFailure> {
         match item {
             Value::Pair(key, value) => Ok((Word(key), Value::Int(value))),
             Value::Int(_) => Err(Failure::new("splitting", "not a pair".to_owned())),
@@ -79,7 +120,25 @@ impl Host for Integers {
         Value::Pair(key.0, value.int())
     }
 
-    fn report((): (), _step: &StepId, _failure: IntFailure) {}
+    fn fuse((): (), stages: &[&Stage]) -> Result<Arc<dyn FlatMapBatch<Self>>, IntFailure> {
+        let stages: Vec<Stage> = stages.iter().map(|stage| **stage).collect();
+        Ok(Arc::new(Map(Box::new(move |items| {
+            Ok(items
+                .into_iter()
+                .filter_map(|item| {
+                    stages
+                        .iter()
+                        .try_fold(item.int(), |value, stage| match stage {
+                            Stage::Add(number) => Some(value + number),
+                            Stage::Over(number) => (value > *number).then_some(value),
+                        })
+                })
+                .map(Value::Int)
+                .collect())
+        }))))
+    }
+
+    fn report((): (), _step: &StepId, _worker: usize, _failure: IntFailure) {}
 }
 
 type Mapper = dyn Fn(Vec<Value>) -> Result<Vec<Value>, String> + Send + Sync;
@@ -137,19 +196,31 @@ pub(crate) fn ints(values: impl IntoIterator<Item = i64>) -> Vec<Act> {
         .collect()
 }
 
-/// Which partitions were closed.
-pub(crate) type Closed = Arc<Mutex<Vec<String>>>;
+/// Which partitions were opened, and which of them closed again.
+#[derive(Clone, Default)]
+pub(crate) struct Doors(Arc<Mutex<(Vec<String>, Vec<String>)>>);
+
+impl Doors {
+    /// The partitions that were opened, all of which must have been closed.
+    pub(crate) fn opened_and_closed(&self) -> Vec<String> {
+        let (mut opened, mut closed) = self.0.lock().unwrap().clone();
+        opened.sort();
+        closed.sort();
+        assert_eq!(opened, closed);
+        closed
+    }
+}
 
 pub(crate) struct Script {
     pub(crate) parts: Vec<(String, Vec<Act>)>,
-    pub(crate) closed: Closed,
+    pub(crate) doors: Doors,
 }
 
 struct ScriptPart {
     name: String,
     acts: std::vec::IntoIter<Act>,
     awake: Option<Micros>,
-    closed: Closed,
+    doors: Doors,
 }
 
 impl PartitionedSource<Integers> for Script {
@@ -164,11 +235,12 @@ impl PartitionedSource<Integers> for Script {
         part: &str,
     ) -> Result<Box<dyn SourcePartition<Integers>>, IntFailure> {
         let acts = self.parts.iter().find(|(name, _)| name == part);
+        self.doors.0.lock().unwrap().0.push(part.to_owned());
         Ok(Box::new(ScriptPart {
             name: part.to_owned(),
             acts: acts.unwrap().1.clone().into_iter(),
             awake: None,
-            closed: Arc::clone(&self.closed),
+            doors: self.doors.clone(),
         }))
     }
 }
@@ -193,7 +265,7 @@ impl SourcePartition<Integers> for ScriptPart {
     }
 
     fn close(&mut self, (): ()) -> Result<(), IntFailure> {
-        self.closed.lock().unwrap().push(self.name.clone());
+        self.doors.0.lock().unwrap().1.push(self.name.clone());
         Ok(())
     }
 }
@@ -351,10 +423,10 @@ impl KeyLogic<Integers> for SumLogic {
     fn on_batch(
         &mut self,
         (): (),
-        values: Vec<Value>,
+        values: &mut Vec<Value>,
         emit: &mut Vec<Value>,
     ) -> Result<Fate, IntFailure> {
-        for value in values {
+        for value in values.drain(..) {
             self.0 += value.int();
             emit.push(Value::Int(self.0));
         }
@@ -410,22 +482,23 @@ impl Builder {
             ups: ups.iter().copied().map(stream).collect(),
             downs: made.iter().copied().map(stream).collect(),
             operator: Operator::Core(core),
+            native: Vec::new(),
         });
         made
     }
 
-    pub(crate) fn script(&mut self, name: &str, parts: Vec<(&str, Vec<Act>)>) -> (Id, Closed) {
-        let closed = Closed::default();
+    pub(crate) fn script(&mut self, name: &str, parts: Vec<(&str, Vec<Act>)>) -> (Id, Doors) {
+        let doors = Doors::default();
         let parts = parts
             .into_iter()
             .map(|(name, acts)| (name.to_owned(), acts))
             .collect();
         let source = Script {
             parts,
-            closed: Arc::clone(&closed),
+            doors: doors.clone(),
         };
         let core = Core::Input(Source::Partitioned(Arc::new(source)));
-        (self.step(name, &[], 1, core)[0], closed)
+        (self.step(name, &[], 1, core)[0], doors)
     }
 
     pub(crate) fn acts(&mut self, name: &str, acts: Vec<Act>) -> Id {
@@ -445,6 +518,16 @@ impl Builder {
     ) -> Id {
         let core = Core::FlatMapBatch(Arc::new(Map(Box::new(mapper))));
         self.step(name, &[up], 1, core)[0]
+    }
+
+    /// A mapper that does nothing, with a native form that does something: so a test
+    /// sees which of them ran.
+    pub(crate) fn stage(&mut self, name: &str, up: Id, stage: Stage) -> Id {
+        let down = self.map(name, up, Ok);
+        if let Some(step) = self.steps.last_mut() {
+            step.native = vec![Native::Stage(Arc::new(stage))];
+        }
+        down
     }
 
     pub(crate) fn branch(&mut self, name: &str, up: Id, predicate: fn(&Value) -> bool) -> (Id, Id) {
@@ -524,7 +607,7 @@ impl Builder {
     }
 
     pub(crate) fn run_with(self, settings: Settings) -> Result<Ending, Error<Integers>> {
-        run(&self.plan(), &settings, || Ok(()))
+        run(&self.plan(), &settings, &caller(|| Ok(())))
     }
 }
 
@@ -533,6 +616,7 @@ pub(crate) fn settings(workers: usize) -> Settings {
         workers,
         epoch_interval: Settings::EPOCH_INTERVAL,
         room: Settings::ROOM_PER_WORKER * workers,
+        optimize: true,
         clock: Arc::new(SystemClock::new()),
     }
 }

@@ -6,6 +6,7 @@ mod endings;
 mod flow_control;
 mod integers;
 mod operators;
+mod physical;
 mod plan;
 mod sources;
 mod stateful;

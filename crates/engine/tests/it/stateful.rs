@@ -111,11 +111,11 @@ impl KeyLogic<Integers> for AlarmLogic {
     fn on_batch(
         &mut self,
         (): (),
-        values: Vec<Value>,
+        values: &mut Vec<Value>,
         _emit: &mut Vec<Value>,
     ) -> Result<Fate, IntFailure> {
         let soon = SystemClock::new().wall().after(Duration::from_millis(40));
-        for value in values {
+        for value in values.drain(..) {
             self.at = match value.int() {
                 0 => None,
                 1 => Some(soon),

@@ -4,7 +4,7 @@ use millstream_engine::logic::{DynamicSink, PartitionedSink, SinkPartition};
 use millstream_engine::plan::StepId;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyList};
+use pyo3::types::PyList;
 
 use crate::callables::{calling, describe, instance_of, part_names, type_name};
 use crate::host::{PyFailure, PyKey, Python3};
@@ -31,13 +31,16 @@ impl PartitionedSink<Python3> for PyPartitionedSink {
             .bind(py)
             .call_method1(pyo3::intern!(py, "part_fn"), (key.bind(py),))
             .map_err(&failed)?;
-        if !number.is_instance_of::<PyInt>() {
-            return Err(failed(PyTypeError::new_err(format!(
-                "`part_fn` must return an `int`; got {}, a `{}`",
-                describe(&number),
-                type_name(&number)
-            ))));
-        }
+        let number = py
+            .import("operator")
+            .and_then(|operator| operator.call_method1("index", (&number,)))
+            .map_err(|_| {
+                failed(PyTypeError::new_err(format!(
+                    "`part_fn` must return an `int`; got {}, a `{}`",
+                    describe(&number),
+                    type_name(&number)
+                )))
+            })?;
         // Python's modulo, which is never negative, of integers of any size.
         number
             .rem(parts)

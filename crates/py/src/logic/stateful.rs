@@ -2,6 +2,7 @@
 
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -10,62 +11,68 @@ use crate::host::{PyFailure, PyKey, Python3};
 use crate::time::moment;
 
 /// The `builder` of `stateful_batch`.
-pub(crate) struct PyBuilder(pub(crate) Py<PyAny>);
+pub(crate) struct PyBuilder {
+    pub(crate) builder: Py<PyAny>,
+    /// The step that errors name.
+    pub(crate) step: StepId,
+}
 
 impl StatefulBatch<Python3> for PyBuilder {
     fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        let built = self
-            .0
-            .bind(py)
-            .call1((py.None(),))
-            .map_err(calling("builder"))?;
+        let built = self.builder.bind(py).call1((py.None(),));
+        let built = built.map_err(calling("builder"))?;
         let logic = instance_of(
             built,
             "millstream.operators",
             "StatefulBatchLogic",
             "builder",
         )?;
-        Ok(Box::new(PyLogic(logic)))
+        Ok(Box::new(PyLogic {
+            logic,
+            step: self.step.clone(),
+        }))
     }
 }
 
-struct PyLogic(Py<PyAny>);
+struct PyLogic {
+    logic: Py<PyAny>,
+    step: StepId,
+}
 
 impl KeyLogic<Python3> for PyLogic {
     fn on_batch(
         &mut self,
         py: Python<'_>,
-        values: Vec<Py<PyAny>>,
+        values: &mut Vec<Py<PyAny>>,
         emit: &mut Vec<Py<PyAny>>,
     ) -> Result<Fate, PyFailure> {
         let failed = calling("on_batch");
-        let values = PyList::new(py, values).map_err(&failed)?;
-        let returned = self
-            .0
-            .bind(py)
+        let values = PyList::new(py, values.drain(..)).map_err(&failed)?;
+        let logic = self.logic.bind(py);
+        let returned = logic
             .call_method1(pyo3::intern!(py, "on_batch"), (values,))
             .map_err(&failed)?;
-        emit_and_fate(&returned, emit, "on_batch")
+        emit_and_fate(logic, "on_batch", &self.step, &returned, emit)
     }
 
     fn on_notify(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
-        let logic = self.0.bind(py);
+        let logic = self.logic.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_notify"))
             .map_err(calling("on_notify"))?;
-        emit_and_fate(&returned, emit, "on_notify")
+        emit_and_fate(logic, "on_notify", &self.step, &returned, emit)
     }
 
     fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
-        let logic = self.0.bind(py);
+        let logic = self.logic.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_eof"))
             .map_err(calling("on_eof"))?;
-        emit_and_fate(&returned, emit, "on_eof")
+        emit_and_fate(logic, "on_eof", &self.step, &returned, emit)
     }
 
     fn notify_at(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        let logic = self.0.bind(py);
+        let logic = self.logic.bind(py);
         logic
             .call_method0(pyo3::intern!(py, "notify_at"))
             .and_then(|at| moment(&at, "notify_at"))

@@ -5,23 +5,29 @@
 //! their text, so that results don't depend on hashing. Each key gets all values
 //! that arrived together in one call.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashTable;
 
 use crate::batch::Pairs;
 use crate::clock::Micros;
+use crate::context::Context;
 use crate::host::{Failure, Host, Key};
 use crate::logic::{Fate, KeyLogic, StatefulBatch};
 use crate::operators::stateful_batch::timers::Timers;
 
+/// How long a key waits that asks for the moment that it was just notified for.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// One key.
 struct Slot<H: Host> {
     key: H::Key,
+    /// Its place in the order of all keys that have one; a newer key has none yet.
+    rank: Option<u32>,
     /// None before the first call, and after the key was discarded.
     logic: Option<Box<dyn KeyLogic<H>>>,
-    /// Values that wait for the call.
-    values: Vec<H::Item>,
     /// When it is to be notified.
     due: Option<Micros>,
     /// The moment that its last call was a notification for.
@@ -30,23 +36,31 @@ struct Slot<H: Host> {
 
 /// All keys of one worker.
 pub(super) struct Keys<H: Host> {
+    context: Context<H>,
     builder: Arc<dyn StatefulBatch<H>>,
     slots: Vec<Option<Slot<H>>>,
     /// Slots that are empty.
     free: Vec<usize>,
     /// Finds the slot of a key.
     index: HashTable<usize>,
+    /// How many places were sorted by text, for want of ranks, since keys were ranked.
+    sorted_by_text: usize,
     timers: Timers,
+    /// The values of the key that is being called.
+    values: Vec<H::Item>,
 }
 
 impl<H: Host> Keys<H> {
-    pub(super) fn new(builder: Arc<dyn StatefulBatch<H>>) -> Self {
+    pub(super) fn new(context: Context<H>, builder: Arc<dyn StatefulBatch<H>>) -> Self {
         Self {
+            context,
             builder,
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
+            sorted_by_text: 0,
             timers: Timers::default(),
+            values: Vec::new(),
         }
     }
 
@@ -67,27 +81,56 @@ impl<H: Host> Keys<H> {
         pairs: Pairs<H>,
     ) -> Result<Pairs<H>, Failure<H>> {
         let mut emitted = Vec::with_capacity(pairs.len());
-        let mut touched = Vec::new();
-        for (key, value) in pairs {
-            let number = self.find_or_insert(key);
-            if let Some(slot) = self.slots[number].as_mut() {
-                if slot.values.is_empty() {
-                    touched.push(number);
-                }
-                slot.values.push(value);
+        let (numbers, mut items): (Vec<usize>, Vec<Option<H::Item>>) = pairs
+            .into_iter()
+            .map(|(key, value)| (self.find_or_insert(key), Some(value)))
+            .unzip();
+        let builder = Arc::clone(&self.builder);
+        let mut values = std::mem::take(&mut self.values);
+        let mut places = self.places_in_order(&numbers).into_iter().peekable();
+        while let Some(place) = places.next() {
+            let number = numbers[place];
+            values.extend(items[place].take());
+            while let Some(more) = places.next_if(|&next| numbers[next] == number) {
+                values.extend(items[more].take());
+            }
+            self.call(scope, number, &mut emitted, |slot, emit| {
+                slot.notified = None;
+                let logic = match &mut slot.logic {
+                    Some(logic) => logic,
+                    None => slot.logic.insert(builder.build(scope, &slot.key)?),
+                };
+                logic.on_batch(scope, &mut values, emit)
+            })?;
+            values.clear();
+        }
+        self.values = values;
+        Ok(emitted)
+    }
+
+    /// The places of a batch in the order in which they are to be processed: by key,
+    /// and for each key as they arrived.
+    fn places_in_order(&mut self, numbers: &[usize]) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..numbers.len()).collect();
+        if !self.builder.is_order_seen() {
+            return places;
+        }
+        let ranks: Option<Vec<u32>> = numbers.iter().map(|&number| self.rank(number)).collect();
+        if let Some(ranks) = ranks {
+            places.sort_unstable_by_key(|&place| (ranks[place], place));
+        } else {
+            // Stable, so that the values of a key stay in order.
+            places.sort_by(|&left, &right| self.compare(numbers[left], numbers[right]));
+            self.sorted_by_text += places.len();
+            if self.sorted_by_text >= self.index.len() {
+                self.rank_all();
             }
         }
-        let builder = Arc::clone(&self.builder);
-        self.call_each(scope, touched, &mut emitted, |slot, emit| {
-            slot.notified = None;
-            let values = std::mem::take(&mut slot.values);
-            let logic = match &mut slot.logic {
-                Some(logic) => logic,
-                None => slot.logic.insert(builder.build(scope, &slot.key)?),
-            };
-            logic.on_batch(scope, values, emit)
-        })?;
-        Ok(emitted)
+        places
+    }
+
+    fn rank(&self, number: usize) -> Option<u32> {
+        self.slots[number].as_ref()?.rank
     }
 
     /// Notifies each key that is due; at the end, tells every key.
@@ -98,63 +141,62 @@ impl<H: Host> Keys<H> {
         has_ended: bool,
     ) -> Result<Pairs<H>, Failure<H>> {
         let mut emitted = Vec::new();
-        let due = self.timers.take_due(now);
-        self.call_each(scope, due, &mut emitted, |slot, emit| {
-            slot.notified = slot.due.take();
-            match &mut slot.logic {
-                Some(logic) => logic.on_notify(scope, emit),
-                None => Ok(Fate::Discard),
-            }
-        })?;
-        if has_ended {
-            let all = (0..self.slots.len())
-                .filter(|&number| self.slots[number].is_some())
-                .collect();
-            self.call_each(scope, all, &mut emitted, |slot, emit| {
+        let mut due = self.timers.take_due(now);
+        due.sort_unstable_by(|left, right| self.compare(*left, *right));
+        for number in due {
+            self.call(scope, number, &mut emitted, |slot, emit| {
+                slot.notified = slot.due.take();
                 match &mut slot.logic {
-                    Some(logic) => logic.on_eof(scope, emit),
+                    Some(logic) => logic.on_notify(scope, emit),
                     None => Ok(Fate::Discard),
                 }
             })?;
         }
+        if has_ended {
+            for number in self.in_order() {
+                self.call(scope, number, &mut emitted, |slot, emit| {
+                    match &mut slot.logic {
+                        Some(logic) => logic.on_eof(scope, emit),
+                        None => Ok(Fate::Discard),
+                    }
+                })?;
+            }
+        }
         Ok(emitted)
     }
 
-    /// Calls keys in order, collects what they emit, and lets go of those that are
-    /// done; asks the others when they want to be notified.
-    fn call_each(
+    /// Calls a key, collects what it emits, and lets go of it if it is done;
+    /// otherwise asks when it wants to be notified.
+    fn call(
         &mut self,
         scope: H::Scope<'_>,
-        mut numbers: Vec<usize>,
+        number: usize,
         emitted: &mut Pairs<H>,
-        mut call: impl FnMut(&mut Slot<H>, &mut Vec<H::Item>) -> Result<Fate, Failure<H>>,
+        call: impl FnOnce(&mut Slot<H>, &mut Vec<H::Item>) -> Result<Fate, Failure<H>>,
     ) -> Result<(), Failure<H>> {
-        let text = |number: &usize| self.slots[*number].as_ref().map(|slot| slot.key.as_str());
-        numbers.sort_unstable_by(|left, right| text(left).cmp(&text(right)));
+        if self.context.is_halted() {
+            return Ok(());
+        }
+        let Some(slot) = self.slots[number].as_mut() else {
+            return Ok(());
+        };
         let mut emit = Vec::new();
-        for number in numbers {
-            let Some(slot) = self.slots[number].as_mut() else {
-                continue;
-            };
-            let fate =
-                call(slot, &mut emit).map_err(|failure| failure.with_key(slot.key.as_str()))?;
-            emitted.extend(
-                emit.drain(..)
-                    .map(|value| (H::clone_key(scope, &slot.key), value)),
-            );
-            match fate {
-                Fate::Discard => self.remove(number),
-                Fate::Retain => self.ask(scope, number)?,
-            }
+        let fate = call(slot, &mut emit).map_err(|failure| failure.with_key(slot.key.as_str()))?;
+        emitted.extend(
+            emit.into_iter()
+                .map(|value| (H::clone_key(scope, &slot.key), value)),
+        );
+        match fate {
+            Fate::Discard => self.remove(number),
+            Fate::Retain => self.ask(scope, number)?,
         }
         Ok(())
     }
 
     /// Asks a key when it wants to be notified.
     ///
-    /// A key that was just notified for a moment and asks for one that is no later
-    /// has had its turn: to notify it again and again would keep the worker busy
-    /// for nothing. It may ask again after its next values.
+    /// A key that was just notified for a moment, and asks for one that is no later, would
+    /// keep the worker busy for nothing: it is notified again after a pause only.
     fn ask(&mut self, scope: H::Scope<'_>, number: usize) -> Result<(), Failure<H>> {
         let Some(slot) = self.slots[number].as_mut() else {
             return Ok(());
@@ -165,10 +207,48 @@ impl<H: Host> Keys<H> {
         let at = logic
             .notify_at(scope)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?
-            .filter(|at| slot.notified.is_none_or(|notified| *at > notified));
+            .map(|at| match slot.notified {
+                Some(notified) if at <= notified => self.context.shared.clock.wall().after(PAUSE),
+                _ => at,
+            });
         self.timers.set(number, slot.due, at);
         slot.due = at;
         Ok(())
+    }
+
+    /// Compares two keys by their text, which their ranks stand for.
+    fn compare(&self, left: usize, right: usize) -> Ordering {
+        if left == right {
+            return Ordering::Equal;
+        }
+        let (Some(left), Some(right)) = (&self.slots[left], &self.slots[right]) else {
+            return left.cmp(&right);
+        };
+        match (left.rank, right.rank) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => left.key.as_str().cmp(right.key.as_str()),
+        }
+    }
+
+    /// All keys, in the order of their text.
+    fn in_order(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..self.slots.len())
+            .filter(|&number| self.slots[number].is_some())
+            .collect();
+        numbers.sort_unstable_by(|left, right| self.compare(*left, *right));
+        numbers
+    }
+
+    /// Ranks all keys anew. Done when as many places were sorted without ranks as there
+    /// are keys, so it costs no more than they did, and if keys are seen again, most
+    /// comparisons are of numbers.
+    fn rank_all(&mut self) {
+        for (rank, number) in self.in_order().into_iter().enumerate() {
+            if let Some(slot) = self.slots[number].as_mut() {
+                slot.rank = u32::try_from(rank).ok();
+            }
+        }
+        self.sorted_by_text = 0;
     }
 
     fn find_or_insert(&mut self, key: H::Key) -> usize {
@@ -184,8 +264,8 @@ impl<H: Host> Keys<H> {
         }
         let slot = Some(Slot {
             key,
+            rank: None,
             logic: None,
-            values: Vec::new(),
             due: None,
             notified: None,
         });

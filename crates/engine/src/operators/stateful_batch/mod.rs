@@ -46,23 +46,22 @@ fn route<'scope, H: Host>(
     up: BatchStream<'scope, H>,
 ) -> BatchStream<'scope, H> {
     let workers = context.workers as u64;
-    let shared = Arc::clone(&context.shared);
+    let sender = context.clone();
+    let step = operator.written_as.clone();
     let mut sorter = Sorter::new(context.workers);
-    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
-        shared.room.take(batch.len());
-        for (key, value) in batch.into_keyed(scope)? {
-            // Less than the number of workers, which is a `usize`.
-            #[expect(clippy::cast_possible_truncation)]
-            let worker = (key.stable_hash() % workers) as usize;
-            sorter.put(worker, (key, value));
-        }
-        out.extend(sorter.drain().map(|(worker, pairs)| Parcel {
-            worker,
-            partition: 0,
-            batch: Batch::Keyed(pairs),
-        }));
-        Ok(())
-    });
+    let [parcels] =
+        transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+            for (key, value) in batch.into_keyed(scope, &step)? {
+                // Less than the number of workers, which is a `usize`.
+                #[expect(clippy::cast_possible_truncation)]
+                let worker = (key.stable_hash() % workers) as usize;
+                sorter.put(worker, (key, value));
+            }
+            out.extend(sorter.drain().map(|(worker, pairs)| {
+                Parcel::new(&sender, scope, worker, 0, Batch::Keyed(pairs))
+            }));
+            Ok(())
+        });
     exchange(context, &operator.id.0, parcels)
 }
 
@@ -79,9 +78,9 @@ fn apply<'scope, H: Host>(
     operator_builder.set_notify_for(0, FrontierInterest::Always);
     let (mut output, down) = operator_builder.new_output::<Batch<H>>();
 
-    let context = context.clone();
     let step = operator.written_as.clone();
-    let mut keys = Keys::new(Arc::clone(builder));
+    let mut keys = Keys::new(context.clone(), Arc::clone(builder));
+    let context = context.clone();
     operator_builder.build(move |mut capabilities| {
         // Held at the input's frontier, to emit what timers and the end bring.
         let mut held = capabilities.pop();
@@ -102,8 +101,11 @@ fn apply<'scope, H: Host>(
                     let mut session = output.activate();
                     let outcome = (|| {
                         for arrival in arrivals {
+                            if context.is_halted() {
+                                return Ok(());
+                            }
                             let (capability, _, batch) = gather(scope, arrival);
-                            let made = keys.on_batch(scope, batch.into_keyed(scope)?)?;
+                            let made = keys.on_batch(scope, batch.into_keyed(scope, &step)?)?;
                             session.give(&capability, &mut Batch::Keyed(made));
                         }
                         let Some(held) = &held else { return Ok(()) };

@@ -1,0 +1,180 @@
+//! One turn of one key: its values go into its windows, and those that have come to
+//! their end close.
+
+use crate::window::open::{OpenWindows, Window};
+use crate::window::session::Place;
+use crate::window::{
+    END_OF_TIME, Fold, Metadata, START_OF_TIME, Session, Sink, Sliding, Windower, Windowing,
+};
+
+/// What a turn works with. The windows of the key, and the count of those it ever
+/// opened, are passed to each method.
+pub(super) struct Turn<'a, 'cx, V, F: Fold<V>, K> {
+    pub(super) windowing: &'a Windowing,
+    pub(super) fold: &'a F,
+    pub(super) context: F::Context<'cx>,
+    /// Windows that are being closed.
+    pub(super) closing: &'a mut Vec<Window<F::State>>,
+    /// What the last call of the user's logic emitted.
+    pub(super) emitted: &'a mut Vec<F::Out>,
+    pub(super) sink: &'a mut K,
+}
+
+impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
+    /// Takes a value into its windows. `opened` counts the windows of the key.
+    pub(super) fn take(
+        &mut self,
+        windows: &mut OpenWindows<F::State>,
+        opened: &mut i64,
+        timestamp: i64,
+        value: V,
+    ) -> Result<(), F::Error> {
+        match self.windowing.windower {
+            Windower::Sliding(sliding) => {
+                self.take_sliding(sliding, windows, opened, timestamp, value)
+            }
+            Windower::Session(session) => {
+                self.take_session(session, windows, opened, timestamp, value)
+            }
+        }
+    }
+
+    /// Closes the windows that the watermark `until` closes.
+    pub(super) fn close(
+        &mut self,
+        windows: &mut OpenWindows<F::State>,
+        until: i64,
+    ) -> Result<(), F::Error> {
+        windows.take_due(&self.windowing.windower, until, self.closing);
+        for window in self.closing.drain(..) {
+            self.fold.close(self.context, window.state, self.emitted)?;
+            for out in self.emitted.drain(..) {
+                self.sink.emit(window.id, out);
+            }
+            if self.windowing.wants_meta {
+                let metadata = Metadata {
+                    open: window.open.clamp(START_OF_TIME, END_OF_TIME),
+                    close: window.close.clamp(START_OF_TIME, END_OF_TIME),
+                    merged: window.merged,
+                };
+                self.sink.meta(window.id, metadata);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_sliding(
+        &mut self,
+        sliding: Sliding,
+        windows: &mut OpenWindows<F::State>,
+        opened: &mut i64,
+        timestamp: i64,
+        value: V,
+    ) -> Result<(), F::Error> {
+        // Nearly always the same window as for the value before.
+        if sliding.is_tumbling()
+            && let Some(last) = windows.last_mut()
+            && last.open <= timestamp
+            && timestamp < last.close
+        {
+            return self.add(last, value);
+        }
+        let (first, last) = sliding.ids(timestamp).into_inner();
+        let mut place = windows.place_of_id(first);
+        for id in first..last {
+            let value = self.fold.clone_value(self.context, &value);
+            let window = self.sliding_window(sliding, windows, opened, place, id)?;
+            self.add(window, value)?;
+            place += 1;
+        }
+        let window = self.sliding_window(sliding, windows, opened, place, last)?;
+        self.add(window, value)
+    }
+
+    /// The window `id`, which is at `place` or is opened there.
+    fn sliding_window<'w>(
+        &mut self,
+        sliding: Sliding,
+        windows: &'w mut OpenWindows<F::State>,
+        opened: &mut i64,
+        place: usize,
+        id: i64,
+    ) -> Result<&'w mut Window<F::State>, F::Error> {
+        if windows.get(place).is_none_or(|window| window.id != id) {
+            let (open, close) = sliding.bounds(id);
+            windows.insert(place, self.open(opened, id, open, close)?);
+        }
+        Ok(windows.at(place))
+    }
+
+    fn take_session(
+        &mut self,
+        session: Session,
+        windows: &mut OpenWindows<F::State>,
+        opened: &mut i64,
+        timestamp: i64,
+        value: V,
+    ) -> Result<(), F::Error> {
+        let place = session.place(windows, timestamp);
+        match place {
+            Place::New(place) => {
+                let window = self.open(opened, *opened, timestamp, timestamp)?;
+                windows.insert(place, window);
+                self.add(windows.at(place), value)
+            }
+            Place::Join(place) => {
+                let window = windows.at(place);
+                window.open = window.open.min(timestamp);
+                window.close = window.close.max(timestamp);
+                self.add(window, value)
+            }
+            Place::Bridge(place) => {
+                self.add(windows.at(place), value)?;
+                let later = windows.absorb_next(place, self.windowing.wants_meta);
+                let window = windows.at(place);
+                if let Some(later) = later {
+                    self.fold
+                        .merge(self.context, &mut window.state, later, self.emitted)?;
+                    self.forward(window.id);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn open(
+        &self,
+        opened: &mut i64,
+        id: i64,
+        open: i64,
+        close: i64,
+    ) -> Result<Window<F::State>, F::Error> {
+        let window = Window {
+            id,
+            opened: *opened,
+            open,
+            close,
+            merged: Vec::new(),
+            state: self.fold.open(self.context)?,
+        };
+        *opened += 1;
+        Ok(window)
+    }
+
+    #[inline]
+    fn add(&mut self, window: &mut Window<F::State>, value: V) -> Result<(), F::Error> {
+        self.fold
+            .add(self.context, &mut window.state, value, self.emitted)?;
+        self.forward(window.id);
+        Ok(())
+    }
+
+    /// Sends on what the last call emitted.
+    #[inline]
+    fn forward(&mut self, id: i64) {
+        for out in self.emitted.drain(..) {
+            self.sink.emit(id, out);
+        }
+    }
+}

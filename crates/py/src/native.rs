@@ -1,0 +1,132 @@
+//! Which built-in operators have a native form, and how to read it.
+
+use std::sync::Arc;
+
+use millstream_engine::clock::SystemClock;
+use millstream_engine::join::Insert;
+use millstream_engine::logic::StatefulBatch;
+use millstream_engine::plan::{Native, StepId};
+use pyo3::prelude::*;
+
+use crate::host::Python3;
+use crate::logic::fused::PyStage;
+use crate::logic::keyed::Function;
+use crate::logic::keyed::collect::CollectBuilder;
+use crate::logic::keyed::fold::{Fold, FoldBuilder};
+use crate::logic::keyed::join::{Emit, JoinBuilder};
+use crate::logic::keyed::map::MapBuilder;
+use crate::logic::keyed::stateful::StatefulBuilder;
+use crate::time::span;
+
+/// The stateless operators, and which of their parameters is the function they call.
+const STAGES: [(&str, Option<&str>); 13] = [
+    ("filter", Some("predicate")),
+    ("filter_map", Some("mapper")),
+    ("filter_map_value", Some("mapper")),
+    ("filter_value", Some("predicate")),
+    ("flat_map", Some("mapper")),
+    ("flat_map_batch", Some("mapper")),
+    ("flat_map_value", Some("mapper")),
+    ("flatten", None),
+    ("inspect", Some("inspector")),
+    ("key_on", Some("key")),
+    ("key_rm", None),
+    ("map", Some("mapper")),
+    ("map_value", Some("mapper")),
+];
+
+/// The native form of a step, if it has one.
+///
+/// Args: the step; the name of its operator, known to be the built-in one; the id
+/// and the function names that errors use.
+pub(crate) fn native(
+    step: &Bound<'_, PyAny>,
+    operator: &str,
+    written_as: &StepId,
+    name: impl Fn(&str) -> String,
+) -> PyResult<Vec<Native<Python3>>> {
+    if let Some((_, role)) = STAGES.iter().find(|(stage, _)| *stage == operator) {
+        let stage = stage(step, operator, written_as, *role, name)?;
+        return Ok(vec![stage]);
+    }
+    let function = |role| Function::of(step, written_as, role);
+    let fold = |fold| keyed(FoldBuilder(Arc::new(fold)));
+    let native = match operator {
+        "stateful_map" => keyed(MapBuilder::new(function("mapper")?, false)),
+        "stateful_flat_map" => keyed(MapBuilder::new(function("mapper")?, true)),
+        "stateful" => keyed(StatefulBuilder(Arc::new(function("builder")?))),
+        "collect" => keyed(CollectBuilder {
+            timeout: span(&step.getattr("timeout")?, "timeout").unwrap_or_default(),
+            max_size: step.getattr("max_size")?.extract().unwrap_or(1),
+            clock: SystemClock::new(),
+        }),
+        "fold_final" => fold(Fold::Fold {
+            builder: function("builder")?,
+            folder: function("folder")?,
+        }),
+        "reduce_final" => fold(Fold::Reduce(function("reducer")?)),
+        "max_final" => fold(Fold::Max {
+            by: measure(step, written_as)?,
+        }),
+        "min_final" => fold(Fold::Min {
+            by: measure(step, written_as)?,
+        }),
+        "count_final" => {
+            let key = stage(step, "key_on", written_as, Some("key"), name)?;
+            return Ok(vec![key, fold(Fold::Count)]);
+        }
+        _ => return Ok(Vec::new()),
+    };
+    Ok(vec![native])
+}
+
+fn keyed(builder: impl StatefulBatch<Python3> + 'static) -> Native<Python3> {
+    Native::Keyed(Arc::new(builder))
+}
+
+fn stage(
+    step: &Bound<'_, PyAny>,
+    kind: &str,
+    written_as: &StepId,
+    role: Option<&str>,
+    name: impl Fn(&str) -> String,
+) -> PyResult<Native<Python3>> {
+    let function = match role {
+        Some(role) => Some((step.getattr(role)?, name(role))),
+        None => None,
+    };
+    let function = function.as_ref().map(|(f, name)| (f, name.as_str()));
+    let stage = PyStage::new(step.py(), kind, written_as, function)?;
+    Ok(Native::Stage(Arc::new(stage)))
+}
+
+/// What `max_final` and `min_final` compare by, if not by the values themselves.
+fn measure(step: &Bound<'_, PyAny>, written_as: &StepId) -> PyResult<Option<Function>> {
+    let identity = step
+        .py()
+        .import("millstream.operators.final")?
+        .getattr("_identity")?;
+    if step.getattr("by")?.is(&identity) {
+        return Ok(None);
+    }
+    Function::of(step, written_as, "by").map(Some)
+}
+
+/// The native form of the stateful part of a join.
+pub(crate) fn native_join(join: &Bound<'_, PyAny>) -> PyResult<Native<Python3>> {
+    let insert: String = join.getattr("insert_mode")?.extract()?;
+    let emit: String = join.getattr("emit_mode")?.extract()?;
+    Ok(keyed(JoinBuilder {
+        sides: join.getattr("sides")?.getattr("stream_ids")?.len()?,
+        insert: match insert.as_str() {
+            "first" => Insert::First,
+            "product" => Insert::Product,
+            _ => Insert::Last,
+        },
+        emit: match emit.as_str() {
+            "final" => Emit::Final,
+            "running" => Emit::Running,
+            _ => Emit::Complete,
+        },
+    }))
+}

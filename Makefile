@@ -22,7 +22,8 @@ help: ## list the targets
 run: build ## count the words of the Python reference, or of FILE=…
 	@$(BIN)/python examples/wordcount.py $(FILE)
 
-test: build module ## all tests, of the engine and of the Python package
+test: $(VENV)/.ready-dev build module ## all tests, of the engine and of the Python package
+	scripts/check-arrow
 	$(CARGO_ENGINE) test --locked --workspace
 	$(BIN)/pytest
 
@@ -55,11 +56,11 @@ embedded: build ## a Rust program that runs a Python dataflow
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) cargo run --quiet --locked --manifest-path examples/embedded/Cargo.toml
 
 # The engine, installed in the virtual environment; Python files stay where they are.
-build: $(VENV)/.ready-dev
-	@$(call install,crates/py/Cargo.toml)
+build: $(VENV)/.ready-build
+	@$(call install,crates/py/Cargo.toml --group build)
 
 # The example module that is written in Rust.
-module: $(VENV)/.ready-dev
+module: $(VENV)/.ready-build
 	@$(call install,examples/fibonacci/crates/fibonacci_pyo3/Cargo.toml)
 
 $(VENV)/.ready:

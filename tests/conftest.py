@@ -25,8 +25,19 @@ def _cluster(workers: int) -> EntryPoint:
     return entry_point
 
 
+def _composed(flow: Dataflow, **kwargs: Any) -> None:
+    run_main(flow, optimize=False, **kwargs)
+
+
+def _composed_cluster(flow: Dataflow, **kwargs: Any) -> None:
+    cluster_main(flow, [], 0, worker_count_per_proc=2, optimize=False, **kwargs)
+
+
+# The composed form of each operator is the specification of its native form.
 _ENTRY_POINTS: dict[str, EntryPoint] = {
     "run_main": run_main,
+    "composed": _composed,
+    "composed-2": _composed_cluster,
     "cluster-1": _cluster(1),
     "cluster-2": _cluster(2),
     "cluster-3": _cluster(3),

@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -315,6 +316,79 @@ class TestCalls:
     def test_an_upstream_must_be_a_stream(self, up, wrong, message):
         with raises(TypeError, message):
             op.map("step", wrong(up), str)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (None, "got `None`, a `NoneType`"),
+            ("str", "got `'str'`, a `str`"),
+            ([len], "got `[<built-in function len>]`, a `list`"),
+        ],
+    )
+    def test_what_is_annotated_as_callable_must_be_callable(self, flow, wrong, message):
+        up = op.input("inp", flow, TestingSource([]))
+        message = f"`mapper` of step `flow.step` must be callable; {message}"
+        with raises(TypeError, message):
+            op.map("step", up, wrong)
+        assert [step.step_id for step in flow.substeps] == ["flow.inp"]
+
+    @pytest.mark.parametrize(
+        "annotation",
+        [
+            Callable,
+            Callable[[int], int],
+            Callable[..., Any] | None,
+            typing.Callable,
+            typing.Callable[[int], int] | Callable[[], int],
+            typing.Optional[Callable[[int], int]],  # noqa: UP045
+        ],
+    )
+    def test_each_way_to_annotate_a_callable(self, up, annotation):
+        def custom(step_id: str, up: Stream[int], f) -> Stream[int]:
+            return up
+
+        custom.__annotations__["f"] = annotation
+        custom = operator(custom)
+        custom("step", up, len)
+        message = "`f` of step `flow.wrong` must be callable; got `5`, a `int`"
+        with raises(TypeError, message):
+            custom("wrong", up, 5)
+
+    def test_a_callable_may_be_none_if_the_annotation_or_default_says_so(self, up):
+        @operator
+        def custom(
+            step_id: str,
+            up: Stream[int],
+            f: Callable[[], int] | None,
+            g: Callable[[], int] = None,  # noqa: RUF013
+            h: Callable[[], int] | str = "h",
+        ) -> Stream[int]:
+            return up
+
+        custom("step", up, None)
+        custom("other", up, None, h="any")
+        message = "`g` of step `flow.wrong` must be callable; got `5`, a `int`"
+        with raises(TypeError, message):
+            custom("wrong", up, None, 5)
+
+    def test_each_of_several_callables_must_be_callable(self, up):
+        @operator
+        def custom(
+            step_id: str,
+            up: Stream[int],
+            *fs: Callable[[], int],
+            **gs: Callable[[], int],
+        ) -> Stream[int]:
+            return up
+
+        custom("step", up)
+        custom("other", up, len, int, g=len)
+        message = "`fs` of step `flow.wrong` must be callable; got `5`, a `int`"
+        with raises(TypeError, message):
+            custom("wrong", up, len, 5)
+        message = "`gs` of step `flow.wrong` must be callable; got `5`, a `int`"
+        with raises(TypeError, message):
+            custom("wrong", up, g=5)
 
     def test_each_named_upstream_must_be_a_stream(self, up):
         message = "`ups` of operator `named` must be a `Stream`; got a `int`"

@@ -24,6 +24,12 @@ def test_pages_with_code_are_found():
     assert {"README.md", "getting-started.md", "errors.md"} <= names
 
 
+@pytest.fixture(autouse=True)
+def _defaults(monkeypatch):
+    """The pages are about a run without any settings."""
+    monkeypatch.delenv("MILLSTREAM_OPTIMIZE", raising=False)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

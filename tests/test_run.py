@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +18,8 @@ import pytest
 from millstream import run
 from millstream.dataflow import Dataflow
 
-TIMEOUT = 30
+from tests import processes
+from tests.processes import TIMEOUT
 
 
 @pytest.fixture(autouse=True)
@@ -381,7 +381,7 @@ class TestParseArgs:
     def test_wrong_variable_is_named(self, monkeypatch):
         monkeypatch.setenv("MILLSTREAM_WORKERS_PER_PROCESS", "many")
         assert usage_error(run._parse_args, ["flow.py"]) == (
-            "argument -w/--workers-per-process: must be a whole number from 1 on; "
+            "argument -w/--workers-per-process: must be a whole number from 1 to 1024; "
             "got 'many' from `MILLSTREAM_WORKERS_PER_PROCESS`"
         )
 
@@ -396,10 +396,10 @@ class TestParseArgs:
                     ["f", "-w", count],
                     (
                         "argument -w/--workers-per-process: must be a whole number "
-                        f"from 1 on; got '{count}'"
+                        f"from 1 to 1024; got '{count}'"
                     ),
                 )
-                for count in ("0", "-1", "2.5", "two")
+                for count in ("0", "-1", "2.5", "two", "1025", "9" * 5000)
             ],
             (
                 ["f", "-s", "soon"],
@@ -536,38 +536,14 @@ class TestClusterVariables:
         )
 
 
-@contextmanager
-def started(*args, folder, stdout=subprocess.PIPE, **variables):
+def started(*args, **kwargs):
     """A process of the command line, which is gone at the end of the block."""
-    # A debug build of the engine warns at its import, which is not what we look at.
-    # Standard output is buffered, as it is for users, whatever is set around us.
-    env = {
-        **os.environ,
-        "PYTHONWARNINGS": "ignore",
-        "PYTHONUNBUFFERED": "",
-        **variables,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "millstream.run", *args],
-        cwd=folder,
-        env=env,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return processes.started("-m", "millstream.run", *args, **kwargs)
 
 
-def finished(*args, folder, **variables):
+def finished(*args, **kwargs):
     """The exit code, standard output and standard error of the command line."""
-    with started(*args, folder=folder, **variables) as process:
-        out, err = process.communicate(timeout=TIMEOUT)
-        return process.returncode, out, err
+    return processes.finished("-m", "millstream.run", *args, **kwargs)
 
 
 COUNTING = """
@@ -605,22 +581,41 @@ FAILING = """
     op.output("out", exploded, StdOutSink())
 """
 
-# A shell starts background commands with SIGINT ignored, and Python leaves it so.
 ENDLESS = """
     import itertools
-    import signal
 
     import millstream.operators as op
     from millstream.connectors.stdio import StdOutSink
     from millstream.dataflow import Dataflow
     from millstream.testing import TestingSource
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
     flow = Dataflow("endless")
     numbers = op.input("numbers", flow, TestingSource(itertools.count()))
     op.output("out", numbers, StdOutSink())
 """
+
+
+ASLEEP = """
+    import time
+
+    import millstream.operators as op
+    from millstream.connectors.stdio import StdOutSink
+    from millstream.dataflow import Dataflow
+    from millstream.testing import TestingSource
+
+    def sleep(number):
+        print("asleep", flush=True)
+        print("said before", end="")
+        time.sleep(60)
+
+    flow = Dataflow("asleep")
+    numbers = op.input("numbers", flow, TestingSource([1]))
+    op.output("out", op.map("sleep", numbers, sleep), StdOutSink())
+"""
+
+
+def failing_with(statement):
+    return FAILING.replace('raise ValueError(f"no luck with {number}")', statement)
 
 
 class TestCommand:
@@ -658,9 +653,19 @@ class TestCommand:
                 ["counting", "-w", "0"],
                 (
                     "argument -w/--workers-per-process: must be a whole number from 1 "
-                    "on; got '0'"
+                    "to 1024; got '0'"
                 ),
             ),
+            *[
+                (
+                    ["counting", "-w", count],
+                    (
+                        "argument -w/--workers-per-process: must be a whole number "
+                        f"from 1 to 1024; got '{count}'"
+                    ),
+                )
+                for count in ("1025", "9" * 30)
+            ],
             (["counting", "-r", "store"], NO_RECOVERY),
             (["counting", "-i", "0", "-a", "a:2101"], NO_PROCESSES),
             (
@@ -688,6 +693,43 @@ class TestCommand:
         write("counting.py", COUNTING)
         assert finished(*args, folder=tmp_path) == (64, "", f"millstream: {message}\n")
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    @pytest.mark.parametrize(
+        ("steps", "message"),
+        [
+            (
+                "",
+                (
+                    "dataflow `half` has no input step, so it would have nothing to "
+                    "do; add one with `millstream.operators.input`"
+                ),
+            ),
+            (
+                'op.input("inp", flow, TestingSource([]))',
+                (
+                    "dataflow `half` has no output or inspect step, so nobody would "
+                    "see its results; add one with `millstream.operators.output`"
+                ),
+            ),
+        ],
+    )
+    def test_flow_that_cannot_run_gets_one_sentence(
+        self, write, tmp_path, workers, steps, message
+    ):
+        write(
+            "half.py",
+            f"""
+            import millstream.operators as op
+            from millstream.dataflow import Dataflow
+            from millstream.testing import TestingSource
+
+            flow = Dataflow("half")
+            {steps}
+            """,
+        )
+        ended = finished("half", "-w", workers, folder=tmp_path)
+        assert ended == (64, "", f"millstream: {message}\n")
+
     def test_help(self, tmp_path):
         code, out, err = finished("--help", folder=tmp_path)
         assert (code, err) == (0, "")
@@ -714,6 +756,46 @@ class TestCommand:
         assert err.count("MillstreamRuntimeError") == 1
         for of_the_engine in (".rs", "panicked", "Rust"):
             assert of_the_engine not in err
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_user_code_that_raises_what_is_no_exception(self, write, tmp_path, workers):
+        write(
+            "cancelled.py",
+            failing_with('import asyncio; raise asyncio.CancelledError("cancelled")'),
+        )
+        code, out, err = finished("cancelled.py", "-w", workers, folder=tmp_path)
+        assert (code, out) == (70, "")
+        assert "\nasyncio.exceptions.CancelledError: cancelled\n" in err
+        assert err.count("MillstreamRuntimeError") == 1
+
+    def test_module_that_raises_what_is_no_exception(self, write, tmp_path):
+        write("cancelled.py", "import asyncio\nraise asyncio.CancelledError\n")
+        code, out, err = finished("cancelled.py", folder=tmp_path)
+        assert (code, out) == (70, "")
+        assert err.endswith("\nasyncio.exceptions.CancelledError\n")
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_error_that_is_its_own_cause(self, write, tmp_path, workers):
+        write(
+            "circular.py",
+            failing_with('error = ValueError("no luck"); raise error from error'),
+        )
+        code, out, err = finished("circular.py", "-w", workers, folder=tmp_path)
+        assert (code, out) == (70, "")
+        assert "\nValueError: no luck\n" in err
+
+    def test_errors_that_are_causes_of_each_other(self, write, tmp_path):
+        write(
+            "circular.py",
+            """
+            first, second = ValueError("first"), ValueError("second")
+            first.__cause__ = second
+            raise second from first
+            """,
+        )
+        code, out, err = finished("circular.py", folder=tmp_path)
+        assert (code, out) == (70, "")
+        assert err.endswith("\nValueError: second\n")
 
     def test_module_that_raises(self, write, tmp_path):
         file = write("broken.py", "values = []\nflow = values[3]\n")
@@ -762,6 +844,49 @@ class TestCommand:
             _, err = process.communicate(timeout=TIMEOUT)
             assert err == "millstream: interrupted (KeyboardInterrupt)\n"
             assert process.returncode == 130
+
+    def test_second_interrupt_does_not_wait_for_user_code(self, write, tmp_path):
+        write("asleep.py", ASLEEP)
+        with started("asleep.py", "-w", "2", folder=tmp_path) as process:
+            assert process.stdout.readline() == "asleep\n"
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+            assert process.returncode == 130
+            assert out == "said before"
+            assert err == "millstream: interrupted (KeyboardInterrupt)\n"
+
+    def test_second_interrupt_does_not_wait_for_standard_output(self, write, tmp_path):
+        write("stuck.py", ASLEEP.replace("time.sleep(60)", 'print("x" * 10_000_000)'))
+        with started("stuck.py", "-w", "2", folder=tmp_path) as process:
+            assert process.stdout.readline() == "asleep\n"
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+
+    def test_interrupt_that_is_ignored_stays_so(self, write, tmp_path):
+        write("counting.py", COUNTING)
+        write(
+            "ignores.py",
+            """
+            import os
+            import signal
+
+            from counting import flow
+
+            os.kill(os.getpid(), signal.SIGINT)
+            """,
+        )
+        ignoring = (
+            "import os, runpy, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+            "runpy.run_module('millstream.run', run_name='__main__', alter_sys=True)"
+        )
+        code, out, err = processes.finished("-c", ignoring, "ignores", folder=tmp_path)
+        assert (code, len(out.splitlines()), err) == (0, len(COUNTS), "")
 
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_nobody_reads_the_output_any_more(self, write, tmp_path, workers):

@@ -179,13 +179,16 @@ def test_source_without_partitions_ends_at_once(entry_point):
     assert source.built == []
 
 
-def test_names_of_partitions_that_come_twice_count_once(entry_point):
-    out = []
+def test_partition_that_is_named_twice_is_refused(entry_point):
     source = PartsSource({"a": BatchesPartition([[1]]), "b": BatchesPartition([[2]])})
-    source.list_parts = lambda: ["b", "a", "b", "a"]
-    entry_point(reading_flow(out, source))
-    assert sorted(call[1] for call in source.built) == ["a", "b"]
-    assert sorted(out) == [1, 2]
+    source.list_parts = lambda: ["b", "a", "b"]
+    with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
+        entry_point(reading_flow([], source))
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert str(caught.value.__cause__) == (
+        "`list_parts` must name each partition once; got `b` twice"
+    )
+    assert source.built == []
 
 
 @pytest.mark.parametrize(
@@ -415,8 +418,14 @@ def test_abort_stops_all_workers_and_closes_all_partitions(entry_point, others):
         "b": AbortingPartition([["b"], ["b"]]),
         "c": BatchesPartition(others()),
     }
-    entry_point(reading_flow([], PartsSource(parts)))
-    assert [part.closed for part in parts.values()] == [1, 1, 1]
+    source = PartsSource(parts)
+    entry_point(reading_flow([], source))
+    # A worker may be stopped before it has opened its partitions.
+    opened = {name for _, name, *_ in source.built}
+    assert "b" in opened
+    assert {name: part.closed for name, part in parts.items()} == {
+        name: int(name in opened) for name in parts
+    }
 
 
 @pytest.mark.parametrize("worker_index", [0, 1, 2])
@@ -534,6 +543,14 @@ def test_interrupts_are_not_wrapped(entry_point, stop):
     assert part.closed == 1
 
 
+def test_interrupt_while_closing_is_not_logged_away(entry_point, caplog):
+    part = AbortingPartition()
+    part.close = failing(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        entry_point(reading_flow([], PartsSource({"a": part})))
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("awake_at", [datetime(2024, 1, 1), 5, "now"])  # noqa: DTZ001
 def test_next_awake_must_be_an_aware_datetime(entry_point, awake_at):
     part = BatchesPartition(idle())
@@ -549,6 +566,19 @@ def test_batches_must_be_iterable(entry_point, batch):
     with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
         entry_point(reading_flow([], PartsSource({"a": part})))
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_error_of_what_makes_a_batch_iterable_is_the_cause(entry_point):
+    error = ValueError("user's own")
+
+    class Lazy:
+        def __iter__(self):
+            raise error
+
+    part = BatchesPartition([Lazy()])
+    with pytest.raises(MillstreamRuntimeError, match=r"\breads\.inp_0\b") as caught:
+        entry_point(reading_flow([], PartsSource({"a": part})))
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("names", ["abc", [1], ["a", None], [b"a"], None])

@@ -18,6 +18,7 @@ from millstream.visualize import (
     RenderedPort,
     to_json,
     to_mermaid,
+    to_physical,
     to_plantuml,
     to_rendered,
 )
@@ -388,3 +389,43 @@ class TestCommand:
                 "ValueError: not today\n"
             ),
         )
+
+
+class TestPhysical:
+    def flow(self):
+        flow = Dataflow("flow")
+        lines = op.input("lines", flow, TestingSource(["to be"]))
+        words = op.flat_map("split", lines, str.split)
+        upper = op.map("upper", words, str.upper)
+        counts = op.count_final("count", upper, key=str)
+        op.output("out", counts, TestingSink([]))
+        return flow
+
+    def test_native_forms_and_fused_steps(self, monkeypatch):
+        monkeypatch.delenv("MILLSTREAM_OPTIMIZE", raising=False)
+        assert to_physical(self.flow()) == (
+            "input           flow.lines\n"
+            "fused           flow.split, flow.upper, flow.count\n"
+            "stateful_batch  flow.count\n"
+            "output          flow.out"
+        )
+
+    def test_composed_forms(self, monkeypatch):
+        monkeypatch.setenv("MILLSTREAM_OPTIMIZE", "0")
+        assert to_physical(self.flow()) == (
+            "input           flow.lines\n"
+            "flat_map_batch  flow.split\n"
+            "flat_map_batch  flow.upper\n"
+            "flat_map_batch  flow.count\n"
+            "flat_map_batch  flow.count\n"
+            "stateful_batch  flow.count\n"
+            "output          flow.out"
+        )
+
+    def test_from_the_command_line(self, monkeypatch):
+        monkeypatch.delenv("MILLSTREAM_OPTIMIZE", raising=False)
+        command = [sys.executable, "-m", "millstream.visualize"]
+        command += ["examples.wordcount", "--physical"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout.startswith("input ")
+        assert "\nfused " in done.stdout

@@ -6,5 +6,9 @@ Dataflows are written in Python and run by an engine in Rust. Start with
 """
 
 from importlib.metadata import version
+from pkgutil import extend_path
+
+# Other distributions may add modules, such as `millstream.connectors.something`.
+__path__ = extend_path(__path__, __name__)
 
 __version__ = version("millstream")

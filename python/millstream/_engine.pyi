@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from millstream.dataflow import Dataflow
 
-__all__ = ["cli_main", "cluster_main", "run_main"]
+__all__ = ["cli_main", "cluster_main", "physical", "run_main"]
 
 def run_main(
     flow: Dataflow,
@@ -32,3 +32,6 @@ def cli_main(
     recovery_config: None = None,
     optimize: bool | None = None,
 ) -> None: ...
+def physical(
+    flow: Dataflow, *, optimize: bool | None = None
+) -> list[tuple[str, list[str], list[str], list[str]]]: ...

@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NoReturn
 
+from millstream._engine import physical
+from millstream._exit import exit_code_of
+from millstream._import_string import locate_dataflow, prepare_import
 from millstream.dataflow import Dataflow, Operator
-from millstream.run import (
-    _ArgumentParser,
-    _exit_code_of,
-    _locate_dataflow,
-    _prepare_import,
-)
+from millstream.run import _ArgumentParser
 
 __all__ = [
     "RenderedDataflow",
@@ -31,6 +29,7 @@ __all__ = [
     "RenderedPort",
     "to_json",
     "to_mermaid",
+    "to_physical",
     "to_plantuml",
     "to_rendered",
 ]
@@ -346,6 +345,40 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
     return (f"    {line}" for line in lines)
 
 
+def to_physical(flow: Dataflow) -> str:
+    """List what the engine really runs.
+
+    Built-in steps run in their native form where they have one, and stateless
+    neighbours become one operator; see `MILLSTREAM_OPTIMIZE`.
+
+    Args:
+        flow: The dataflow.
+
+    Returns:
+        A line for each operator: its name, and the steps that it stands for.
+
+    Raises:
+        InvalidDataflowError: If the dataflow can't run.
+
+    Examples:
+        >>> import millstream.operators as op
+        >>> from millstream.dataflow import Dataflow
+        >>> from millstream.testing import TestingSink, TestingSource
+        >>> flow = Dataflow("physical_example")
+        >>> lines = op.input("lines", flow, TestingSource(["to be"]))
+        >>> words = op.flat_map("split", lines, str.split)
+        >>> upper = op.map("upper", words, str.upper)
+        >>> op.output("out", upper, TestingSink([]))
+        >>> print(to_physical(flow))
+        input           physical_example.lines
+        fused           physical_example.split, physical_example.upper
+        output          physical_example.out
+    """
+    return "\n".join(
+        f"{name:<15} {', '.join(steps)}" for name, steps, _, _ in physical(flow)
+    )
+
+
 def _parse_args() -> argparse.Namespace:
     parser = _ArgumentParser(
         prog="python -m millstream.visualize", description="Draw a dataflow."
@@ -368,12 +401,20 @@ def _parse_args() -> argparse.Namespace:
         action="store_true",
         help="draw substeps, too; JSON always has them",
     )
+    parser.add_argument(
+        "--physical",
+        action="store_true",
+        help="list what the engine really runs instead",
+    )
     return parser.parse_args()
 
 
 def _draw() -> None:
     args = _parse_args()
-    flow = _locate_dataflow(*_prepare_import(args.import_str))
+    flow = locate_dataflow(*prepare_import(args.import_str))
+    if args.physical:
+        sys.stdout.write(to_physical(flow) + "\n")
+        return
     formats: dict[str, Callable[[], str]] = {
         "json": lambda: to_json(flow),
         "mermaid": lambda: to_mermaid(flow, args.recursive),
@@ -384,7 +425,7 @@ def _draw() -> None:
 
 def main() -> NoReturn:
     """Write a picture of the dataflow that the command line names, and exit."""
-    sys.exit(_exit_code_of(_draw))
+    sys.exit(exit_code_of(_draw))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_file_source_reads_and_resumes_whatever_the_content(
         expected.pop()
     source = FileSource(path, batch_size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("millstream.connectors.files._BLOCK_SIZE", block_size)
+        patch.setattr("millstream.connectors.files._sources._BLOCK_SIZE", block_size)
         batches, _ = batches_and_positions(source)
         assert flat(batches) == expected
         assert {len(batch) for batch in batches[:-1]} <= {batch_size}

@@ -35,6 +35,10 @@ def test_mapper_may_return_any_iterable(evaluate, mapper):
     assert evaluate([1, 2, 3], flat_map_batch(mapper)) == [2, 3]
 
 
+def test_a_string_is_an_iterable_of_its_characters(evaluate):
+    assert evaluate(["ab", "c"], flat_map_batch("".join)) == ["a", "b", "c"]
+
+
 def test_the_error_of_the_mapper_is_the_cause(fail):
     error = ZeroDivisionError("mine")
 
@@ -52,6 +56,16 @@ def test_an_error_within_the_iteration_is_the_cause(fail):
         raise error
 
     assert fail([1], flat_map_batch(mapper)) is error
+
+
+def test_the_error_of_what_makes_it_iterable_is_the_cause(fail):
+    error = ValueError("mine")
+
+    class Lazy:
+        def __iter__(self):
+            raise error
+
+    assert fail([1], flat_map_batch(lambda _xs: Lazy())) is error
 
 
 def test_mapper_must_return_an_iterable(fail):

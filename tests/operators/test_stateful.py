@@ -97,6 +97,22 @@ def test_emits_may_be_any_iterable(evaluate, emits):
     assert out == [("a", 1), ("a", 2), ("a", 1), ("a", 2)]
 
 
+@pytest.mark.parametrize("callback", ["on_item", "on_eof"])
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_the_error_of_what_makes_emits_iterable_is_the_cause(fail, callback, kind):
+    error = kind("mine")
+
+    class Lazy:
+        def __iter__(self):
+            raise error
+
+    class Emitting(Logic):
+        pass
+
+    setattr(Emitting, callback, lambda *_: (Lazy(), StatefulLogic.RETAIN))
+    assert fail([("a", 0)], stateful(Emitting)) is error
+
+
 @pytest.mark.parametrize(
     ("returned", "expected", "got"),
     [

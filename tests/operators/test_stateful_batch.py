@@ -1,3 +1,4 @@
+import time
 from datetime import datetime, timedelta, timezone
 from threading import Event
 from zoneinfo import ZoneInfo
@@ -138,42 +139,58 @@ def test_on_notify_is_called_once_when_it_is_due(evaluate, paused_until, utc):
     assert out == [("a", 1), ("a", "due"), ("a", 2)]
 
 
-def test_a_later_none_cancels_a_notification(evaluate):
-    class Cancelled(Logic):
-        at = None
+class Reminded(Logic):
+    """Asks to be called in a second, unless it gets other values."""
 
-        def on_batch(self, values):
-            soon = datetime.now(timezone.utc) + timedelta(milliseconds=150)
-            self.at = soon if values == ["remind me"] else None
-            return values, StatefulBatchLogic.RETAIN
+    at = None
 
+    def on_batch(self, values):
+        soon = datetime.now(timezone.utc) + timedelta(seconds=1)
+        self.at = soon if values == ["remind me"] else None
+        return values, values == ["discard"]
+
+    def on_notify(self):
+        return ["due"], StatefulBatchLogic.DISCARD
+
+    def notify_at(self):
+        return self.at
+
+
+@pytest.mark.parametrize("entry_point", [run_main], indirect=True)
+@pytest.mark.parametrize("cancel", ["never mind", "discard"])
+def test_a_notification_is_cancelled(evaluate, paused_until, cancel):
+    """By a later None from `notify_at`, and by a discard."""
+    over = Event()
+
+    class Last(Reminded):
         def on_notify(self):
-            return ["due"], StatefulBatchLogic.RETAIN
+            over.set()
+            return super().on_notify()
+
+    # The second key is due after the first would have been.
+    items = [("a", "remind me"), ("a", cancel), ("b", "remind me")]
+    out = evaluate(paused_until(over, items, []), stateful_batch(Last))
+    assert out == [*items, ("b", "due")]
+
+
+@pytest.mark.parametrize("entry_point", [run_main], indirect=True)
+def test_a_time_in_the_past_does_not_make_a_busy_loop(evaluate):
+    begin = time.monotonic()
+    calls = 0
+
+    class Impatient(Logic):
+        def on_notify(self):
+            nonlocal calls
+            calls += 1
+            return [], StatefulBatchLogic.RETAIN
 
         def notify_at(self):
-            return self.at
+            return datetime(2024, 1, 1, tzinfo=timezone.utc)
 
-    pause = TestingSource.PAUSE(timedelta(milliseconds=300))
-    items = [("a", "remind me"), ("a", "never mind"), pause, ("a", "end")]
-    out = evaluate(items, stateful_batch(Cancelled))
-    assert out == [("a", "remind me"), ("a", "never mind"), ("a", "end")]
-
-
-def test_a_discard_cancels_a_notification(evaluate):
-    class Discarded(Logic):
-        def on_batch(self, values):
-            return values, values[-1] == "discard"
-
-        def on_notify(self):
-            return ["due"], StatefulBatchLogic.DISCARD
-
-        def notify_at(self):
-            return datetime.now(timezone.utc) + timedelta(milliseconds=150)
-
-    pause = TestingSource.PAUSE(timedelta(milliseconds=300))
-    items = [("a", 1), ("a", "discard"), pause, ("b", "discard")]
-    out = evaluate(items, stateful_batch(Discarded))
-    assert out == [("a", 1), ("a", "discard"), ("b", "discard")]
+    pause = TestingSource.PAUSE(timedelta(seconds=1.5))
+    evaluate([("a", 1), pause], stateful_batch(Impatient))
+    # At once, and then once a second.
+    assert 2 <= calls <= 2 + int(time.monotonic() - begin)
 
 
 @pytest.mark.parametrize("callback", ["on_batch", "on_eof"])
@@ -189,6 +206,36 @@ def test_emits_may_be_any_iterable(evaluate, callback, emits):
 
     setattr(Emitting, callback, lambda *_: (emits(), StatefulBatchLogic.RETAIN))
     assert evaluate([("a", 0)], stateful_batch(Emitting)) == [("a", 1), ("a", 2)]
+
+
+@pytest.mark.parametrize("callback", ["on_batch", "on_eof"])
+def test_an_emitted_string_is_not_taken_apart(fail, callback):
+    class Emitting(Logic):
+        def on_batch(self, _values):
+            return (), StatefulBatchLogic.RETAIN
+
+    setattr(Emitting, callback, lambda *_: ("xy", StatefulBatchLogic.RETAIN))
+    cause = fail([("a", 0)], stateful_batch(Emitting))
+    assert isinstance(cause, TypeError)
+    assert str(cause).endswith(
+        "must be `(emits, is_discarded)` with `emits` in a list: "
+        "a `str` would be taken apart; got a `str`"
+    )
+
+
+@pytest.mark.parametrize("callback", ["on_batch", "on_eof"])
+def test_the_error_of_what_makes_emits_iterable_is_the_cause(fail, callback):
+    error = ValueError("mine")
+
+    class Lazy:
+        def __iter__(self):
+            raise error
+
+    class Emitting(Logic):
+        pass
+
+    setattr(Emitting, callback, lambda *_: (Lazy(), StatefulBatchLogic.RETAIN))
+    assert fail([("a", 0)], stateful_batch(Emitting)) is error
 
 
 @pytest.mark.parametrize("callback", ["on_batch", "on_eof"])

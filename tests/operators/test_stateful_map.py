@@ -115,6 +115,21 @@ def test_stateful_flat_map_takes_any_iterable(evaluate, emits):
     assert out == [("a", "x"), ("a", "y")]
 
 
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_the_error_of_what_makes_values_iterable_is_the_cause(fail, kind):
+    error = kind("mine")
+
+    class Lazy:
+        def __iter__(self):
+            raise error
+
+    def mapper(state, _value):
+        return state, Lazy()
+
+    cause = fail([("a", 0)], lambda up: op.stateful_flat_map("step", up, mapper))
+    assert cause is error
+
+
 def test_stateful_flat_map_must_return_iterable_values(fail):
     cause = fail([("a", 1)], lambda up: op.stateful_flat_map("step", up, total))
     assert isinstance(cause, TypeError)

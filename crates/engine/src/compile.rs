@@ -151,7 +151,12 @@ fn compile_operator<'scope, H: Host>(
             vec![inspect_debug(context, operator, inspector, ups.pop()?)]
         }
         (Core::StatefulBatch(builder), _) => {
-            vec![stateful_batch(context, operator, builder, ups.pop()?)]
+            let wanted: Vec<bool> = operator
+                .downs
+                .iter()
+                .map(|down| streams.takers.contains_key(down))
+                .collect();
+            stateful_batch(context, operator, builder, &wanted, ups.pop()?)
         }
         (Core::Input(_) | Core::Output(Sink::Dynamic(_)), _) => return None,
     };

@@ -142,38 +142,65 @@ pub enum Fate {
     Discard,
 }
 
-/// Makes the logic of a key when its first item arrives.
+/// A step that keeps state for each key; shared by all workers.
 pub trait StatefulBatch<H: Host>: Send + Sync {
+    /// Begins on a worker. `wanted` says of each output whether anybody takes it.
+    fn start(&self, wanted: &[bool]) -> Box<dyn KeyBuilder<H>>;
+
     /// Whether anybody can see in which order the keys of a batch are called. If not,
     /// they are called as they come, and a key maybe more than once.
     fn is_order_seen(&self) -> bool {
         true
     }
+}
 
+/// Makes the logic of a key when its first item arrives; one on each worker.
+pub trait KeyBuilder<H: Host> {
     /// Makes the logic of one key.
     fn build(&self, scope: H::Scope<'_>, key: &H::Key) -> Result<Box<dyn KeyLogic<H>>, Failure<H>>;
 }
 
+/// The most outputs that a step with state can have.
+pub const PORTS: usize = 3;
+
+/// What a key emits, output by output.
+pub struct Emit<H: Host> {
+    pub(crate) ports: [Vec<H::Item>; PORTS],
+}
+
+impl<H: Host> Emit<H> {
+    pub(crate) fn new() -> Self {
+        Self {
+            ports: std::array::from_fn(|_| Vec::new()),
+        }
+    }
+
+    /// Where to put what goes to an output. Most steps have the first only.
+    pub fn to(&mut self, port: usize) -> &mut Vec<H::Item> {
+        &mut self.ports[port]
+    }
+
+    /// Emits an item on the first output.
+    pub fn push(&mut self, item: H::Item) {
+        self.ports[0].push(item);
+    }
+}
+
 /// The logic, and the state, of one key.
 pub trait KeyLogic<H: Host> {
-    /// Takes the values that arrived together out of `values`, and adds what it emits
-    /// to `emit`.
+    /// Takes the values that arrived together out of `values`.
     fn on_batch(
         &mut self,
         scope: H::Scope<'_>,
         values: &mut Vec<H::Item>,
-        emit: &mut Vec<H::Item>,
+        emit: &mut Emit<H>,
     ) -> Result<Fate, Failure<H>>;
 
     /// The moment that `notify_at` named has come.
-    fn on_notify(
-        &mut self,
-        scope: H::Scope<'_>,
-        emit: &mut Vec<H::Item>,
-    ) -> Result<Fate, Failure<H>>;
+    fn on_notify(&mut self, scope: H::Scope<'_>, emit: &mut Emit<H>) -> Result<Fate, Failure<H>>;
 
     /// There are no more items, of any key.
-    fn on_eof(&mut self, scope: H::Scope<'_>, emit: &mut Vec<H::Item>) -> Result<Fate, Failure<H>>;
+    fn on_eof(&mut self, scope: H::Scope<'_>, emit: &mut Emit<H>) -> Result<Fate, Failure<H>>;
 
     /// When to be notified next. Asked after each of the calls above; the latest
     /// answer holds.

@@ -148,7 +148,23 @@ pub fn fuse<H: Host>(physical: Physical<H>) -> Physical<H> {
     }
 }
 
+impl<H: Host> Physical<H> {
+    /// What will run for a plan.
+    pub fn of(plan: &Plan<H>, optimize: bool) -> Self {
+        let physical = lower(plan, optimize);
+        if optimize { fuse(physical) } else { physical }
+    }
+}
+
 impl<H: Host> PhysicalOperator<H> {
+    /// The steps that it stands for, as their author wrote them.
+    pub fn steps(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Core(_) => vec![self.written_as.to_string()],
+            Kind::Fused(stages) => stages.iter().map(|stage| stage.step.to_string()).collect(),
+        }
+    }
+
     /// Goes on with the stages of the next operator.
     fn absorb(&mut self, next: Self) {
         if let (Kind::Fused(stages), Kind::Fused(more)) = (&mut self.kind, next.kind) {

@@ -27,7 +27,7 @@ use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
 use crate::logic::FlatMapBatch;
 use crate::partitions::{Assigned, assign};
-use crate::physical::{Kind, Physical, PhysicalOperator, fuse, lower};
+use crate::physical::{Kind, Physical, PhysicalOperator};
 use crate::plan::{Core, Plan, Sink, Source, StepId};
 use crate::room::Room;
 
@@ -104,7 +104,7 @@ pub fn run<H: Host>(
     caller: &Arc<dyn Caller<H>>,
 ) -> Result<Ending, Error<H>> {
     plan.validate()?;
-    let physical = Arc::new(physical(plan, settings.optimize));
+    let physical = Arc::new(Physical::of(plan, settings.optimize));
     let workers = settings.workers.max(1);
     let shared = Arc::new(Shared {
         halt: Halt::new(),
@@ -127,16 +127,11 @@ pub fn run<H: Host>(
     }
 }
 
-/// What will really run for a plan.
-pub fn physical<H: Host>(plan: &Plan<H>, optimize: bool) -> Physical<H> {
-    let physical = lower(plan, optimize);
-    if optimize { fuse(physical) } else { physical }
-}
+/// The mapper of each fused operator.
+type FusedMappers<H> = HashMap<StepId, Arc<dyn FlatMapBatch<H>>>;
 
 /// Makes one mapper of the stages of each fused operator, for all workers.
-fn fuse_stages<H: Host>(
-    physical: &Physical<H>,
-) -> Result<HashMap<StepId, Arc<dyn FlatMapBatch<H>>>, Error<H>> {
+fn fuse_stages<H: Host>(physical: &Physical<H>) -> Result<FusedMappers<H>, Error<H>> {
     H::attach(|scope| {
         let mut all = HashMap::new();
         for operator in &physical.operators {

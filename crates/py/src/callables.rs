@@ -1,9 +1,11 @@
 //! What Python code is given, what it must return, and how to say so if it didn't.
 
+use std::collections::HashSet;
+
 use millstream_engine::host::Failure;
-use millstream_engine::logic::Fate;
+use millstream_engine::logic::{Emit, Fate};
 use millstream_engine::plan::StepId;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyString, PyTuple};
 
@@ -80,10 +82,6 @@ pub(crate) fn extend(
         emit.extend(list.iter().map(Bound::unbind));
         return Ok(());
     }
-    if items.is_instance_of::<PyString>() {
-        // Its characters are hardly what was meant.
-        return Err(not_iterable(items, what));
-    }
     let iterator = items.try_iter().map_err(|error| {
         if is_iterable(items) {
             // Its own `__iter__` has failed.
@@ -106,7 +104,8 @@ pub(crate) fn is_iterable(items: &Bound<'_, PyAny>) -> bool {
         .any(|method| class.hasattr(*method).unwrap_or(false))
 }
 
-fn not_iterable(items: &Bound<'_, PyAny>, what: &str) -> PyFailure {
+/// The failure for something that should have been iterable.
+pub(crate) fn not_iterable(items: &Bound<'_, PyAny>, what: &str) -> PyFailure {
     calling(what)(PyTypeError::new_err(format!(
         "`{what}` must return an iterable of items, such as a list; got {}, a `{}`",
         describe(items),
@@ -151,7 +150,7 @@ pub(crate) fn emit_and_fate(
     method: &str,
     step: &StepId,
     returned: &Bound<'_, PyAny>,
-    emit: &mut Vec<Py<PyAny>>,
+    emit: &mut Emit<Python3>,
 ) -> Result<Fate, PyFailure> {
     let wrong = |expected: &str, got: &Bound<'_, PyAny>| match logic.get_type().getattr(method) {
         Ok(function) => wrong_return(step, method, &function, expected, got),
@@ -183,7 +182,7 @@ pub(crate) fn emit_and_fate(
             &items,
         ));
     }
-    extend(emit, &items, method)?;
+    extend(emit.to(0), &items, method)?;
     Ok(if discard.is_true() {
         Fate::Discard
     } else {
@@ -206,6 +205,7 @@ pub(crate) fn part_names(
     }
     extend(&mut names, &listed, WHAT)?;
     let py = source_or_sink.py();
+    let mut seen = HashSet::new();
     names
         .into_iter()
         .map(|name| {
@@ -219,6 +219,14 @@ pub(crate) fn part_names(
                     ))
                 })
                 .and_then(|name| Ok(name.to_str()?.to_owned()))
+                .and_then(|name| {
+                    if seen.insert(name.clone()) {
+                        return Ok(name);
+                    }
+                    Err(PyValueError::new_err(format!(
+                        "`{WHAT}` must name each partition once; got `{name}` twice"
+                    )))
+                })
                 .map_err(calling(WHAT))
         })
         .collect()

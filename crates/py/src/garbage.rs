@@ -1,6 +1,6 @@
 //! The cyclic garbage collector while a dataflow runs.
 //!
-//! CPython looks for cycles whenever 700 more containers were made than freed. A batch
+//! Python looks for cycles whenever 700 more containers were made than freed. A batch
 //! of a thousand items makes as many, though none of them is garbage, so the collector
 //! would run for every batch, and again and again over whatever state there is. While
 //! any dataflow runs, it runs less often. A threshold that isn't the default is the
@@ -26,40 +26,36 @@ fn running() -> MutexGuard<'static, (usize, Option<Thresholds>)> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds the collector back while dataflows run.
-pub(crate) struct Relaxed;
-
-impl Relaxed {
-    pub(crate) fn begin(py: Python<'_>) -> PyResult<Self> {
-        let found = thresholds(py)?;
-        let is_first = {
-            let mut running = running();
-            running.0 += 1;
-            running.0 == 1
-        };
-        if is_first && DEFAULTS.contains(&found.0) {
-            running().1 = Some(found);
-            set_thresholds(py, (RELAXED, found.1, found.2))?;
-        }
-        Ok(Self)
+/// A dataflow begins: the collector is held back.
+pub(crate) fn relax(py: Python<'_>) -> PyResult<()> {
+    let found = thresholds(py)?;
+    let is_first = {
+        let mut running = running();
+        running.0 += 1;
+        running.0 == 1
+    };
+    if is_first && DEFAULTS.contains(&found.0) {
+        running().1 = Some(found);
+        set_thresholds(py, (RELAXED, found.1, found.2))?;
     }
+    Ok(())
+}
 
-    /// Puts the threshold back when the last dataflow ends, unless it was changed
-    /// meanwhile.
-    pub(crate) fn end(self, py: Python<'_>) -> PyResult<()> {
-        let found = {
-            let mut running = running();
-            running.0 -= 1;
-            if running.0 == 0 {
-                running.1.take()
-            } else {
-                None
-            }
-        };
-        match found {
-            Some(found) if thresholds(py)?.0 == RELAXED => set_thresholds(py, found),
-            _ => Ok(()),
+/// A dataflow has ended: after the last, the collector is as it was, unless its
+/// threshold was changed meanwhile.
+pub(crate) fn restore(py: Python<'_>) -> PyResult<()> {
+    let found = {
+        let mut running = running();
+        running.0 -= 1;
+        if running.0 == 0 {
+            running.1.take()
+        } else {
+            None
         }
+    };
+    match found {
+        Some(found) if thresholds(py)?.0 == RELAXED => set_thresholds(py, found),
+        _ => Ok(()),
     }
 }
 

@@ -23,7 +23,7 @@ mod engine {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::run::{cli_main, cluster_main, run_main};
+    use crate::run::{cli_main, cluster_main, physical, run_main};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

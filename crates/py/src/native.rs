@@ -13,9 +13,10 @@ use crate::logic::fused::PyStage;
 use crate::logic::keyed::Function;
 use crate::logic::keyed::collect::CollectBuilder;
 use crate::logic::keyed::fold::{Fold, FoldBuilder};
-use crate::logic::keyed::join::{Emit, JoinBuilder};
+use crate::logic::keyed::join::{EmitMode, JoinBuilder};
 use crate::logic::keyed::map::MapBuilder;
 use crate::logic::keyed::stateful::StatefulBuilder;
+use crate::logic::windows::{self, WindowFold, WindowStepBuilder};
 use crate::time::span;
 
 /// The stateless operators, and which of their parameters is the function they call.
@@ -60,7 +61,7 @@ pub(crate) fn native(
             max_size: step.getattr("max_size")?.extract().unwrap_or(1),
             clock: SystemClock::new(),
         }),
-        "fold_final" => fold(Fold::Fold {
+        "fold_final" => fold(Fold::By {
             builder: function("builder")?,
             folder: function("folder")?,
         }),
@@ -100,6 +101,41 @@ fn stage(
     Ok(Native::Stage(Arc::new(stage)))
 }
 
+/// The native form of a step on windows, if its clock and windower have one.
+pub(crate) fn native_window(
+    step: &Bound<'_, PyAny>,
+    operator: &str,
+    written_as: &StepId,
+) -> PyResult<Vec<Native<Python3>>> {
+    if !["window", "fold_window", "count_window"].contains(&operator) {
+        return Ok(Vec::new());
+    }
+    let Some((time, windowing)) = windows::read(step)? else {
+        return Ok(Vec::new());
+    };
+    let function = |role| Function::of(step, written_as, role);
+    let fold = match operator {
+        "window" => WindowFold::Logic(function("builder")?),
+        "fold_window" => WindowFold::Fold {
+            builder: function("builder")?,
+            folder: function("folder")?,
+            merger: function("merger")?,
+        },
+        _ => WindowFold::Count,
+    };
+    let windows = keyed(WindowStepBuilder {
+        step: written_as.clone(),
+        time,
+        windowing,
+        fold,
+    });
+    if operator == "count_window" {
+        let key = stage(step, "key_on", written_as, Some("key"), str::to_owned)?;
+        return Ok(vec![key, windows]);
+    }
+    Ok(vec![windows])
+}
+
 /// What `max_final` and `min_final` compare by, if not by the values themselves.
 fn measure(step: &Bound<'_, PyAny>, written_as: &StepId) -> PyResult<Option<Function>> {
     let identity = step
@@ -124,9 +160,9 @@ pub(crate) fn native_join(join: &Bound<'_, PyAny>) -> PyResult<Native<Python3>> 
             _ => Insert::Last,
         },
         emit: match emit.as_str() {
-            "final" => Emit::Final,
-            "running" => Emit::Running,
-            _ => Emit::Complete,
+            "final" => EmitMode::Final,
+            "running" => EmitMode::Running,
+            _ => EmitMode::Complete,
         },
     }))
 }

@@ -16,7 +16,7 @@ use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
 use crate::logic::source::{PyDynamicSource, PyPartitionedSource};
 use crate::logic::stateful::PyBuilder;
-use crate::native::{native, native_join};
+use crate::native::{native, native_join, native_window};
 
 /// Reads a dataflow.
 pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
@@ -31,6 +31,7 @@ pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
     }
     let reader = Reader {
         operators: py.import("millstream.operators")?,
+        windowing: py.import("millstream.operators.windowing")?,
         core: dataflow.getattr("_CoreOperator")?,
     };
     Ok(Plan {
@@ -41,6 +42,7 @@ pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
 
 struct Reader<'py> {
     operators: Bound<'py, PyModule>,
+    windowing: Bound<'py, PyModule>,
     core: Bound<'py, PyAny>,
 }
 
@@ -129,7 +131,7 @@ impl<'py> Reader<'py> {
         }
         if self.is(step, "stateful_batch")? {
             let builder = PyBuilder {
-                builder: argument("builder")?,
+                builder: Arc::new(argument("builder")?),
                 step: written_as.map_or(id, |written| &written.id).clone(),
             };
             return Ok(Core::StatefulBatch(Arc::new(builder)));
@@ -151,7 +153,10 @@ impl<'py> Reader<'py> {
             return Ok(Vec::new());
         };
         let operator: String = step.get_type().name()?.extract()?;
-        if !self.operators.hasattr(&operator)? || !self.is(step, &operator)? {
+        if is_operator_of(&self.windowing, step, &operator)? {
+            return native_window(step, &operator, &written_as.id);
+        }
+        if !is_operator_of(&self.operators, step, &operator)? {
             return Ok(Vec::new());
         }
         native(step, &operator, &written_as.id, |role| {
@@ -174,9 +179,22 @@ impl<'py> Reader<'py> {
     }
 
     fn is(&self, step: &Bound<'py, PyAny>, operator: &str) -> PyResult<bool> {
-        let class = self.operators.getattr(operator)?.getattr("_op_cls")?;
-        Ok(step.get_type().is(&class))
+        is_operator_of(&self.operators, step, operator)
     }
+}
+
+/// Whether a step is of the operator that a module of ours has under this name.
+fn is_operator_of(
+    module: &Bound<'_, PyModule>,
+    step: &Bound<'_, PyAny>,
+    operator: &str,
+) -> PyResult<bool> {
+    let class = module
+        .getattr_opt(operator)?
+        .map(|operator| operator.getattr_opt("_op_cls"))
+        .transpose()?
+        .flatten();
+    Ok(class.is_some_and(|class| step.get_type().is(&class)))
 }
 
 /// The operator that the author of a flow wrote, to speak of in errors.

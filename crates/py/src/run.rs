@@ -4,6 +4,8 @@ use std::ffi::c_long;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
+use millstream_engine::physical::{Physical, PhysicalOperator};
+use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::ffi::PyThreadState_SetAsyncExc;
@@ -12,7 +14,7 @@ use pyo3::types::PyString;
 
 use crate::callables::describe;
 use crate::error::to_py;
-use crate::garbage::Relaxed;
+use crate::garbage::{relax, restore};
 use crate::host::Python3;
 use crate::plan::read;
 use crate::time::span;
@@ -63,6 +65,26 @@ pub(crate) fn cli_main(
     start(flow, workers, epoch_interval, recovery_config, optimize)
 }
 
+/// What really runs for a dataflow: each operator's name, the steps that it stands
+/// for, the streams that it takes, and those that it makes.
+#[pyfunction]
+#[pyo3(signature = (flow, *, optimize=None))]
+pub(crate) fn physical(flow: &Bound<'_, PyAny>, optimize: Option<bool>) -> PyResult<Vec<Shown>> {
+    let plan = read(flow)?;
+    plan.validate()
+        .map_err(|error| to_py(flow.py(), error.into()))?;
+    let optimize = optimize.map_or_else(optimize_by_environment, Ok)?;
+    let shown = |op: &PhysicalOperator<Python3>| {
+        let ids = |ids: &[StreamId]| ids.iter().map(ToString::to_string).collect();
+        (op.name(), op.steps(), ids(&op.ups), ids(&op.downs))
+    };
+    let physical = Physical::of(&plan, optimize);
+    Ok(physical.operators.iter().map(shown).collect())
+}
+
+/// An operator of a physical plan: name, steps, streams that it takes and makes.
+type Shown = (&'static str, Vec<String>, Vec<String>, Vec<String>);
+
 fn start(
     flow: &Bound<'_, PyAny>,
     workers: usize,
@@ -89,9 +111,9 @@ fn start(
         clock: Arc::new(SystemClock::new()),
     };
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
-    let relaxed = Relaxed::begin(py)?;
+    relax(py)?;
     let outcome = py.detach(|| run(&plan, &settings, &caller));
-    relaxed.end(py)?;
+    restore(py)?;
     outcome.map(|_ending| ()).map_err(|error| to_py(py, error))
 }
 

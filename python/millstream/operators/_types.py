@@ -6,6 +6,7 @@ gets one sentence, which names the step as its author wrote it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "Y",
     "a_type",
     "core_stream",
+    "describe",
     "is_iterable",
     "not_a_pair",
     "written_id",
@@ -103,6 +105,13 @@ def a_type(value: object) -> str:
     if isinstance(value, tuple):
         return f"a `{type(value).__name__}` of length {len(value)}"
     return f"a `{type(value).__name__}`"
+
+
+def describe(item: object) -> str:
+    """Show an item in an error message, unless the user wants them hidden."""
+    if os.environ.get("MILLSTREAM_SHOW_ITEMS") == "0":
+        return f"a `{type(item).__name__}` (hidden)"
+    return repr(item)
 
 
 def not_a_pair(step_id: str, item: object) -> TypeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from millstream.dataflow import Stream, operator
+from millstream.operators._types import describe
 from millstream.operators.output import output
 from millstream.outputs import DynamicSink, StatelessSinkPartition
 
@@ -17,7 +18,7 @@ class _RaisingPartition(StatelessSinkPartition[Any]):
 
     def write_batch(self, items: list[Any]) -> None:
         for item in items:
-            msg = f"`raises` step `{self._step_id}` got an item: {item!r}"
+            msg = f"`raises` step `{self._step_id}` got an item: {describe(item)}"
             raise RuntimeError(msg)
 
 

@@ -123,6 +123,12 @@ class _ItemByItem(StatefulBatchLogic[V, W, S]):
             if not isinstance(discard, bool):
                 expected = "`(emits, is_discarded)` with a real `bool`"
                 raise self._wrong(expected, discard)
+            if isinstance(emit, str):
+                expected = (
+                    "`(emits, is_discarded)` with `emits` in a list: "
+                    "a `str` would be taken apart"
+                )
+                raise self._wrong(expected, emit)
             try:
                 emits.extend(emit)
             except TypeError:

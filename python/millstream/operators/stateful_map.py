@@ -40,6 +40,12 @@ class _MapperLogic(StatefulLogic[V, W, S]):
             expected = "a 2-tuple of `(updated_state, emit_values)`"
             raise self._wrong(expected, returned)
         self._state, emits = returned
+        if isinstance(emits, str):
+            expected = (
+                "`(updated_state, emit_values)` with `emit_values` in a list: "
+                "a `str` would be taken apart"
+            )
+            raise self._wrong(expected, emits)
         try:
             return iter(emits), self._state is None
         except TypeError:

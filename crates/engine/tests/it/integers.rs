@@ -8,8 +8,9 @@ use millstream_engine::epoch::Epoch;
 use millstream_engine::error::Error;
 use millstream_engine::host::{Failure, Host, Key, stable_hash};
 use millstream_engine::logic::{
-    DynamicSink, DynamicSource, Fate, FlatMapBatch, Inspector, KeyLogic, PartitionedSink,
-    PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition, StatefulBatch,
+    DynamicSink, DynamicSource, Emit, Fate, FlatMapBatch, Inspector, KeyBuilder, KeyLogic,
+    PartitionedSink, PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition,
+    StatefulBatch,
 };
 use millstream_engine::plan::{Core, Native, Operator, Plan, Sink, Source, Step, StepId, StreamId};
 use millstream_engine::run::{Caller, Ending, Settings, run};
@@ -414,6 +415,12 @@ pub(crate) struct RunningSum;
 struct SumLogic(i64);
 
 impl StatefulBatch<Integers> for RunningSum {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Integers>> {
+        Box::new(Self)
+    }
+}
+
+impl KeyBuilder<Integers> for RunningSum {
     fn build(&self, (): (), _key: &Word) -> Result<Box<dyn KeyLogic<Integers>>, IntFailure> {
         Ok(Box::new(SumLogic(0)))
     }
@@ -424,7 +431,7 @@ impl KeyLogic<Integers> for SumLogic {
         &mut self,
         (): (),
         values: &mut Vec<Value>,
-        emit: &mut Vec<Value>,
+        emit: &mut Emit<Integers>,
     ) -> Result<Fate, IntFailure> {
         for value in values.drain(..) {
             self.0 += value.int();
@@ -438,11 +445,11 @@ impl KeyLogic<Integers> for SumLogic {
         })
     }
 
-    fn on_notify(&mut self, (): (), _emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+    fn on_notify(&mut self, (): (), _emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
         unreachable!("never asked for")
     }
 
-    fn on_eof(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+    fn on_eof(&mut self, (): (), emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
         emit.push(Value::Int(-self.0));
         Ok(Fate::Retain)
     }

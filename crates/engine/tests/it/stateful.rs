@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::host::Failure;
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 
 use crate::integers::{
     Act, Builder, IntFailure, Integers, RunningSum, Value, Word, ints, pair, settings,
@@ -102,6 +102,12 @@ struct AlarmLogic {
 }
 
 impl StatefulBatch<Integers> for Alarm {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Integers>> {
+        Box::new(Self)
+    }
+}
+
+impl KeyBuilder<Integers> for Alarm {
     fn build(&self, (): (), _key: &Word) -> Result<Box<dyn KeyLogic<Integers>>, IntFailure> {
         Ok(Box::new(AlarmLogic { at: None, rang: 0 }))
     }
@@ -112,7 +118,7 @@ impl KeyLogic<Integers> for AlarmLogic {
         &mut self,
         (): (),
         values: &mut Vec<Value>,
-        _emit: &mut Vec<Value>,
+        _emit: &mut Emit<Integers>,
     ) -> Result<Fate, IntFailure> {
         let soon = SystemClock::new().wall().after(Duration::from_millis(40));
         for value in values.drain(..) {
@@ -126,13 +132,13 @@ impl KeyLogic<Integers> for AlarmLogic {
         Ok(Fate::Retain)
     }
 
-    fn on_notify(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+    fn on_notify(&mut self, (): (), emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
         self.rang += 1;
         emit.push(Value::Int(self.rang));
         Ok(Fate::Retain)
     }
 
-    fn on_eof(&mut self, (): (), _emit: &mut Vec<Value>) -> Result<Fate, IntFailure> {
+    fn on_eof(&mut self, (): (), _emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
         Ok(Fate::Retain)
     }
 

@@ -6,3 +6,4 @@ pub(crate) mod keyed;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stateful;
+pub(crate) mod windows;

@@ -5,8 +5,9 @@ use millstream_engine::logic::{DynamicSource, PartitionedSource, Polled, SourceP
 use millstream_engine::plan::StepId;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-use crate::callables::{calling, extend, instance_of, part_names};
+use crate::callables::{calling, extend, instance_of, not_iterable, part_names};
 use crate::host::{PyFailure, Python3};
 use crate::time::moment;
 
@@ -79,7 +80,13 @@ impl SourcePartition<Python3> for PySourcePartition {
             .bind(py)
             .call_method0(pyo3::intern!(py, "next_batch"))
             .map_err(calling("next_batch"))
-            .and_then(|batch| extend(emit, &batch, "next_batch"));
+            .and_then(|batch| {
+                if batch.is_instance_of::<PyString>() {
+                    // Its characters are hardly what was meant.
+                    return Err(not_iterable(&batch, "next_batch"));
+                }
+                extend(emit, &batch, "next_batch")
+            });
         match taken {
             Ok(()) => Ok(Polled::More),
             Err(failure) if failure.cause.is_instance_of::<PyStopIteration>(py) => Ok(Polled::End),

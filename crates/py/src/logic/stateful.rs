@@ -1,7 +1,9 @@
 //! `StatefulBatchLogic` objects, one for each key.
 
+use std::sync::Arc;
+
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -11,13 +13,20 @@ use crate::host::{PyFailure, PyKey, Python3};
 use crate::time::moment;
 
 /// The `builder` of `stateful_batch`.
+#[derive(Clone)]
 pub(crate) struct PyBuilder {
-    pub(crate) builder: Py<PyAny>,
+    pub(crate) builder: Arc<Py<PyAny>>,
     /// The step that errors name.
     pub(crate) step: StepId,
 }
 
 impl StatefulBatch<Python3> for PyBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(self.clone())
+    }
+}
+
+impl KeyBuilder<Python3> for PyBuilder {
     fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
         let built = self.builder.bind(py).call1((py.None(),));
         let built = built.map_err(calling("builder"))?;
@@ -44,7 +53,7 @@ impl KeyLogic<Python3> for PyLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         let failed = calling("on_batch");
         let values = PyList::new(py, values.drain(..)).map_err(&failed)?;
@@ -55,7 +64,7 @@ impl KeyLogic<Python3> for PyLogic {
         emit_and_fate(logic, "on_batch", &self.step, &returned, emit)
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         let logic = self.logic.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_notify"))
@@ -63,7 +72,7 @@ impl KeyLogic<Python3> for PyLogic {
         emit_and_fate(logic, "on_notify", &self.step, &returned, emit)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         let logic = self.logic.bind(py);
         let returned = logic
             .call_method0(pyo3::intern!(py, "on_eof"))

@@ -6,6 +6,7 @@
 //! that arrived together in one call.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,14 @@ use crate::batch::Pairs;
 use crate::clock::Micros;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
-use crate::logic::{Fate, KeyLogic, StatefulBatch};
+use crate::logic::{Emit, Fate, KeyBuilder, KeyLogic, PORTS, StatefulBatch};
 use crate::operators::stateful_batch::timers::Timers;
 
 /// How long a key waits that asks for the moment that it was just notified for.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What keys have emitted, output by output.
+pub(super) type Emitted<H> = [Pairs<H>; PORTS];
 
 /// One key.
 struct Slot<H: Host> {
@@ -37,7 +41,8 @@ struct Slot<H: Host> {
 /// All keys of one worker.
 pub(super) struct Keys<H: Host> {
     context: Context<H>,
-    builder: Arc<dyn StatefulBatch<H>>,
+    builder: Rc<dyn KeyBuilder<H>>,
+    is_order_seen: bool,
     slots: Vec<Option<Slot<H>>>,
     /// Slots that are empty.
     free: Vec<usize>,
@@ -48,19 +53,27 @@ pub(super) struct Keys<H: Host> {
     timers: Timers,
     /// The values of the key that is being called.
     values: Vec<H::Item>,
+    /// What the key that is being called emits.
+    emit: Emit<H>,
 }
 
 impl<H: Host> Keys<H> {
-    pub(super) fn new(context: Context<H>, builder: Arc<dyn StatefulBatch<H>>) -> Self {
+    pub(super) fn new(
+        context: Context<H>,
+        step: &Arc<dyn StatefulBatch<H>>,
+        wanted: &[bool],
+    ) -> Self {
         Self {
             context,
-            builder,
+            builder: step.start(wanted).into(),
+            is_order_seen: step.is_order_seen(),
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
             sorted_by_text: 0,
             timers: Timers::default(),
             values: Vec::new(),
+            emit: Emit::new(),
         }
     }
 
@@ -79,13 +92,14 @@ impl<H: Host> Keys<H> {
         &mut self,
         scope: H::Scope<'_>,
         pairs: Pairs<H>,
-    ) -> Result<Pairs<H>, Failure<H>> {
-        let mut emitted = Vec::with_capacity(pairs.len());
+    ) -> Result<Emitted<H>, Failure<H>> {
+        let mut emitted: Emitted<H> = std::array::from_fn(|_| Vec::new());
+        emitted[0].reserve(pairs.len());
         let (numbers, mut items): (Vec<usize>, Vec<Option<H::Item>>) = pairs
             .into_iter()
             .map(|(key, value)| (self.find_or_insert(key), Some(value)))
             .unzip();
-        let builder = Arc::clone(&self.builder);
+        let builder = Rc::clone(&self.builder);
         let mut values = std::mem::take(&mut self.values);
         let mut places = self.places_in_order(&numbers).into_iter().peekable();
         while let Some(place) = places.next() {
@@ -112,7 +126,7 @@ impl<H: Host> Keys<H> {
     /// and for each key as they arrived.
     fn places_in_order(&mut self, numbers: &[usize]) -> Vec<usize> {
         let mut places: Vec<usize> = (0..numbers.len()).collect();
-        if !self.builder.is_order_seen() {
+        if !self.is_order_seen {
             return places;
         }
         let ranks: Option<Vec<u32>> = numbers.iter().map(|&number| self.rank(number)).collect();
@@ -139,8 +153,8 @@ impl<H: Host> Keys<H> {
         scope: H::Scope<'_>,
         now: Micros,
         has_ended: bool,
-    ) -> Result<Pairs<H>, Failure<H>> {
-        let mut emitted = Vec::new();
+    ) -> Result<Emitted<H>, Failure<H>> {
+        let mut emitted = std::array::from_fn(|_| Vec::new());
         let mut due = self.timers.take_due(now);
         due.sort_unstable_by(|left, right| self.compare(*left, *right));
         for number in due {
@@ -171,8 +185,8 @@ impl<H: Host> Keys<H> {
         &mut self,
         scope: H::Scope<'_>,
         number: usize,
-        emitted: &mut Pairs<H>,
-        call: impl FnOnce(&mut Slot<H>, &mut Vec<H::Item>) -> Result<Fate, Failure<H>>,
+        emitted: &mut Emitted<H>,
+        call: impl FnOnce(&mut Slot<H>, &mut Emit<H>) -> Result<Fate, Failure<H>>,
     ) -> Result<(), Failure<H>> {
         if self.context.is_halted() {
             return Ok(());
@@ -180,12 +194,15 @@ impl<H: Host> Keys<H> {
         let Some(slot) = self.slots[number].as_mut() else {
             return Ok(());
         };
-        let mut emit = Vec::new();
+        let mut emit = std::mem::replace(&mut self.emit, Emit::new());
         let fate = call(slot, &mut emit).map_err(|failure| failure.with_key(slot.key.as_str()))?;
-        emitted.extend(
-            emit.into_iter()
-                .map(|value| (H::clone_key(scope, &slot.key), value)),
-        );
+        for (emitted, made) in emitted.iter_mut().zip(&mut emit.ports) {
+            emitted.extend(
+                made.drain(..)
+                    .map(|value| (H::clone_key(scope, &slot.key), value)),
+            );
+        }
+        self.emit = emit;
         match fate {
             Fate::Discard => self.remove(number),
             Fate::Retain => self.ask(scope, number)?,

@@ -29,14 +29,15 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     builder: &Arc<dyn StatefulBatch<H>>,
+    wanted: &[bool],
     up: BatchStream<'scope, H>,
-) -> BatchStream<'scope, H> {
+) -> Vec<BatchStream<'scope, H>> {
     let routed = if context.workers == 1 {
         up
     } else {
         route(context, operator, up)
     };
-    apply(context, operator, builder, routed)
+    apply(context, operator, builder, wanted, routed)
 }
 
 /// Sends each item to the worker that owns its key.
@@ -69,36 +70,42 @@ fn apply<'scope, H: Host>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     builder: &Arc<dyn StatefulBatch<H>>,
+    wanted: &[bool],
     up: BatchStream<'scope, H>,
-) -> BatchStream<'scope, H> {
+) -> Vec<BatchStream<'scope, H>> {
     let scope = up.scope();
     let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
     let mut timer = Timer::new(scope.activator_for(operator_builder.operator_info().address));
     let mut input = operator_builder.new_input(up, Pipeline);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
-    let (mut output, down) = operator_builder.new_output::<Batch<H>>();
+    let (mut outputs, downs): (Vec<_>, Vec<_>) = wanted
+        .iter()
+        .map(|_| operator_builder.new_output::<Batch<H>>())
+        .unzip();
 
     let step = operator.written_as.clone();
-    let mut keys = Keys::new(context.clone(), Arc::clone(builder));
+    let mut keys = Keys::new(context.clone(), builder, wanted);
     let context = context.clone();
-    operator_builder.build(move |mut capabilities| {
-        // Held at the input's frontier, to emit what timers and the end bring.
-        let mut held = capabilities.pop();
+    operator_builder.build(move |capabilities| {
+        // Held at the input's frontier, one for each output, to emit what timers and the
+        // end bring.
+        let mut held = capabilities;
         move |frontiers| {
             let arrivals = receive::<H, _, _>(&mut input);
             let frontier = frontiers[0].frontier().first().copied();
             let wall = context.shared.clock.wall();
-            let has_ended = frontier.is_none() && held.is_some();
+            let has_ended = frontier.is_none() && !held.is_empty();
             if context.is_halted() {
-                held = None;
+                held.clear();
                 return;
             }
-            if let (Some(held), Some(frontier)) = (&mut held, frontier) {
-                held.downgrade(&frontier);
+            if let Some(frontier) = frontier {
+                for held in &mut held {
+                    held.downgrade(&frontier);
+                }
             }
             if !arrivals.is_empty() || keys.is_due(wall) || has_ended {
                 H::attach(|scope| {
-                    let mut session = output.activate();
                     let outcome = (|| {
                         for arrival in arrivals {
                             if context.is_halted() {
@@ -106,11 +113,14 @@ fn apply<'scope, H: Host>(
                             }
                             let (capability, _, batch) = gather(scope, arrival);
                             let made = keys.on_batch(scope, batch.into_keyed(scope, &step)?)?;
-                            session.give(&capability, &mut Batch::Keyed(made));
+                            for (output, made) in outputs.iter_mut().zip(made) {
+                                output.activate().give(&capability, &mut Batch::Keyed(made));
+                            }
                         }
-                        let Some(held) = &held else { return Ok(()) };
                         let made = keys.on_time(scope, wall, has_ended)?;
-                        session.give(held, &mut Batch::Keyed(made));
+                        for ((output, made), held) in outputs.iter_mut().zip(made).zip(&held) {
+                            output.activate().give(held, &mut Batch::Keyed(made));
+                        }
                         Ok(())
                     })();
                     if let Err(failure) = outcome {
@@ -119,12 +129,12 @@ fn apply<'scope, H: Host>(
                 });
             }
             if has_ended {
-                held = None;
+                held.clear();
             } else if let Some(due) = keys.next_due() {
                 let now = context.shared.clock.monotonic();
                 timer.wake_after(due.since(context.shared.clock.wall()), now);
             }
         }
     });
-    down
+    downs
 }

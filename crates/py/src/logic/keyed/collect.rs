@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -19,6 +19,12 @@ pub(crate) struct CollectBuilder {
 }
 
 impl StatefulBatch<Python3> for CollectBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(*self)
+    }
+}
+
+impl KeyBuilder<Python3> for CollectBuilder {
     fn build(
         &self,
         _py: Python<'_>,
@@ -40,7 +46,7 @@ struct CollectLogic {
 }
 
 impl CollectLogic {
-    fn emit(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<(), PyFailure> {
+    fn emit(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<(), PyFailure> {
         self.timeout_at = None;
         if !self.values.is_empty() {
             let list = PyList::new(py, self.values.drain(..)).map_err(calling("collect"))?;
@@ -63,7 +69,7 @@ impl KeyLogic<Python3> for CollectLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         for value in values.drain(..) {
             if self.values.is_empty() {
@@ -78,12 +84,12 @@ impl KeyLogic<Python3> for CollectLogic {
         Ok(self.fate())
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         self.emit(py, emit)?;
         Ok(Fate::Discard)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         self.emit(py, emit)?;
         Ok(Fate::Discard)
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
@@ -15,7 +15,7 @@ use crate::logic::keyed::Function;
 /// How values are combined.
 pub(crate) enum Fold {
     /// By a function, from what another function makes.
-    Fold { builder: Function, folder: Function },
+    By { builder: Function, folder: Function },
     /// By a function, from the first value.
     Reduce(Function),
     /// By counting them.
@@ -26,17 +26,24 @@ pub(crate) enum Fold {
     Min { by: Option<Function> },
 }
 
+#[derive(Clone)]
 pub(crate) struct FoldBuilder(pub(crate) Arc<Fold>);
 
 impl StatefulBatch<Python3> for FoldBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(self.clone())
+    }
+
     /// Counting calls nobody, and emits nothing until the end.
     fn is_order_seen(&self) -> bool {
         !matches!(*self.0, Fold::Count)
     }
+}
 
+impl KeyBuilder<Python3> for FoldBuilder {
     fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
         let state = match &*self.0 {
-            Fold::Fold { builder, .. } => {
+            Fold::By { builder, .. } => {
                 let built = builder.callable.bind(py).call0();
                 State::Value(built.map_err(calling(builder.role))?.unbind())
             }
@@ -68,7 +75,7 @@ impl FoldLogic {
     fn add(&mut self, py: Python<'_>, value: Py<PyAny>) -> Result<(), PyFailure> {
         match (&*self.fold, &mut self.state) {
             (
-                Fold::Fold {
+                Fold::By {
                     folder: combine, ..
                 }
                 | Fold::Reduce(combine),
@@ -117,7 +124,7 @@ impl KeyLogic<Python3> for FoldLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        _emit: &mut Vec<Py<PyAny>>,
+        _emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         if let State::Count(count) = &mut self.state {
             *count += values.len() as u64;
@@ -129,15 +136,11 @@ impl KeyLogic<Python3> for FoldLogic {
         Ok(Fate::Retain)
     }
 
-    fn on_notify(
-        &mut self,
-        _py: Python<'_>,
-        _emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         Ok(Fate::Retain)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         match std::mem::replace(&mut self.state, State::Nothing) {
             State::Nothing => {}
             State::Count(count) => emit.push(PyInt::new(py, count).into_any().unbind()),

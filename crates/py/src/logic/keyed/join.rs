@@ -4,7 +4,7 @@
 
 use millstream_engine::clock::Micros;
 use millstream_engine::join::{Insert, Sides};
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -13,7 +13,7 @@ use crate::host::{PyFailure, PyKey, Python3};
 
 /// When to emit the values of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Emit {
+pub(crate) enum EmitMode {
     Complete,
     Final,
     Running,
@@ -23,10 +23,16 @@ pub(crate) enum Emit {
 pub(crate) struct JoinBuilder {
     pub(crate) sides: usize,
     pub(crate) insert: Insert,
-    pub(crate) emit: Emit,
+    pub(crate) emit: EmitMode,
 }
 
 impl StatefulBatch<Python3> for JoinBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(*self)
+    }
+}
+
+impl KeyBuilder<Python3> for JoinBuilder {
     fn build(
         &self,
         _py: Python<'_>,
@@ -40,12 +46,12 @@ impl StatefulBatch<Python3> for JoinBuilder {
 }
 
 struct JoinLogic {
-    emit_mode: Emit,
+    emit_mode: EmitMode,
     seen: Sides<Py<PyAny>>,
 }
 
 impl JoinLogic {
-    fn rows(&self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<(), PyFailure> {
+    fn rows(&self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<(), PyFailure> {
         for row in self.seen.rows() {
             let row = row.map(|value| value.map_or_else(|| py.None(), |v| v.clone_ref(py)));
             let row = PyTuple::new(py, row).map_err(calling("join"))?;
@@ -60,7 +66,7 @@ impl KeyLogic<Python3> for JoinLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         let mut fate = Fate::Retain;
         for value in values.drain(..) {
@@ -68,28 +74,24 @@ impl KeyLogic<Python3> for JoinLogic {
             self.seen.insert(side, value);
             fate = Fate::Retain;
             match self.emit_mode {
-                Emit::Running => self.rows(py, emit)?,
-                Emit::Complete if self.seen.is_complete() => {
+                EmitMode::Running => self.rows(py, emit)?,
+                EmitMode::Complete if self.seen.is_complete() => {
                     self.rows(py, emit)?;
                     self.seen.clear();
                     fate = Fate::Discard;
                 }
-                Emit::Complete | Emit::Final => {}
+                EmitMode::Complete | EmitMode::Final => {}
             }
         }
         Ok(fate)
     }
 
-    fn on_notify(
-        &mut self,
-        _py: Python<'_>,
-        _emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         Ok(Fate::Retain)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
-        if self.emit_mode != Emit::Final {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
+        if self.emit_mode != EmitMode::Final {
             return Ok(Fate::Retain);
         }
         self.rows(py, emit)?;

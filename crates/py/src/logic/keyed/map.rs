@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
@@ -12,6 +12,7 @@ use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::keyed::Function;
 
 /// The shared part of all keys.
+#[derive(Clone)]
 pub(crate) struct MapBuilder {
     mapper: Arc<Function>,
     /// Whether the mapper returns many values to emit, or one.
@@ -28,6 +29,12 @@ impl MapBuilder {
 }
 
 impl StatefulBatch<Python3> for MapBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(self.clone())
+    }
+}
+
+impl KeyBuilder<Python3> for MapBuilder {
     fn build(
         &self,
         _py: Python<'_>,
@@ -53,7 +60,7 @@ impl MapLogic {
         &mut self,
         py: Python<'_>,
         value: Py<PyAny>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<(), PyFailure> {
         let none = py.None();
         let state = self.state.as_ref().unwrap_or(&none).bind(py);
@@ -81,7 +88,7 @@ impl MapLogic {
                             a `str` would be taken apart";
             return Err(self.mapper.wrong_return(expected, &emitted));
         } else if is_iterable(&emitted) {
-            extend(emit, &emitted, self.mapper.role)?;
+            extend(emit.to(0), &emitted, self.mapper.role)?;
         } else {
             let expected = "`(updated_state, emit_values)` with iterable `emit_values`";
             return Err(self.mapper.wrong_return(expected, &emitted));
@@ -95,7 +102,7 @@ impl KeyLogic<Python3> for MapLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         for value in values.drain(..) {
             self.on_item(py, value, emit)?;
@@ -107,15 +114,11 @@ impl KeyLogic<Python3> for MapLogic {
         })
     }
 
-    fn on_notify(
-        &mut self,
-        _py: Python<'_>,
-        _emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         Ok(Fate::Retain)
     }
 
-    fn on_eof(&mut self, _py: Python<'_>, _emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         Ok(Fate::Retain)
     }
 

@@ -9,6 +9,8 @@ pub(crate) mod join;
 pub(crate) mod map;
 pub(crate) mod stateful;
 
+use std::sync::Arc;
+
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 
@@ -16,8 +18,9 @@ use crate::callables::{calling, wrong_return};
 use crate::host::PyFailure;
 
 /// A function of the user, with what errors say of it.
+#[derive(Clone)]
 pub(crate) struct Function {
-    pub(crate) callable: Py<PyAny>,
+    pub(crate) callable: Arc<Py<PyAny>>,
     /// The step that it was given to.
     pub(crate) step: StepId,
     /// Which parameter of the operator it is.
@@ -31,14 +34,14 @@ impl Function {
         role: &'static str,
     ) -> PyResult<Self> {
         Ok(Self {
-            callable: step.getattr(role)?.unbind(),
+            callable: Arc::new(step.getattr(role)?.unbind()),
             step: written_as.clone(),
             role,
         })
     }
 
     /// Calls it with two arguments.
-    fn call2<'py>(
+    pub(crate) fn call2<'py>(
         &self,
         py: Python<'py>,
         first: &Bound<'py, PyAny>,
@@ -51,7 +54,7 @@ impl Function {
     }
 
     /// The failure for a return value of the wrong type.
-    fn wrong_return(&self, expected: &str, got: &Bound<'_, PyAny>) -> PyFailure {
+    pub(crate) fn wrong_return(&self, expected: &str, got: &Bound<'_, PyAny>) -> PyFailure {
         let function = self.callable.bind(got.py());
         wrong_return(&self.step, self.role, function, expected, got)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Fate, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
 use pyo3::prelude::*;
 
 use crate::callables::{calling, emit_and_fate, is_a};
@@ -12,9 +12,16 @@ use crate::logic::keyed::Function;
 use crate::time::moment;
 
 /// The `builder` of `stateful`.
+#[derive(Clone)]
 pub(crate) struct StatefulBuilder(pub(crate) Arc<Function>);
 
 impl StatefulBatch<Python3> for StatefulBuilder {
+    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+        Box::new(self.clone())
+    }
+}
+
+impl KeyBuilder<Python3> for StatefulBuilder {
     fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
         Ok(Box::new(ItemLogic {
             builder: Arc::clone(&self.0),
@@ -44,7 +51,7 @@ impl ItemLogic {
         &self,
         py: Python<'_>,
         method: &str,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         let Some(logic) = &self.logic else {
             return Ok(Fate::Discard);
@@ -60,7 +67,7 @@ impl KeyLogic<Python3> for ItemLogic {
         &mut self,
         py: Python<'_>,
         values: &mut Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
+        emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         const METHOD: &str = "on_item";
         for value in values.drain(..) {
@@ -84,11 +91,11 @@ impl KeyLogic<Python3> for ItemLogic {
         })
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         self.tell(py, "on_notify", emit)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Vec<Py<PyAny>>) -> Result<Fate, PyFailure> {
+    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
         self.tell(py, "on_eof", emit)
     }
 

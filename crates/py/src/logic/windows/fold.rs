@@ -1,0 +1,149 @@
+//! What a window does with its values.
+
+use millstream_engine::window::Fold;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyString};
+
+use crate::callables::{calling, extend, is_a, is_iterable, wrong_return};
+use crate::host::PyFailure;
+use crate::logic::keyed::Function;
+
+/// The user's logic.
+#[derive(Clone)]
+pub(crate) enum WindowFold {
+    /// `fold_window`.
+    Fold {
+        builder: Function,
+        folder: Function,
+        merger: Function,
+    },
+    /// `window`: an object for each window.
+    Logic(Function),
+    /// `count_window`.
+    Count,
+}
+
+/// What a window remembers.
+pub(crate) enum WindowState {
+    Object(Py<PyAny>),
+    Count(u64),
+}
+
+impl WindowFold {
+    /// Calls a method of a user's `WindowLogic`, and emits what it returns.
+    fn tell(
+        builder: &Function,
+        logic: &Bound<'_, PyAny>,
+        method: &str,
+        argument: Option<&Py<PyAny>>,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<(), PyFailure> {
+        let failed = calling(method);
+        let returned = match argument {
+            Some(argument) => logic.call_method1(method, (argument,)),
+            None => logic.call_method0(method),
+        };
+        let returned = returned.map_err(&failed)?;
+        if returned.is_instance_of::<PyString>() || !is_iterable(&returned) {
+            let function = logic.get_type().getattr(method).map_err(&failed)?;
+            let expected = "an iterable of values to emit";
+            return Err(wrong_return(
+                &builder.step,
+                method,
+                &function,
+                expected,
+                &returned,
+            ));
+        }
+        extend(emit, &returned, method)
+    }
+}
+
+impl Fold<Py<PyAny>> for WindowFold {
+    type State = WindowState;
+    type Out = Py<PyAny>;
+    type Error = PyFailure;
+    type Context<'a> = Python<'a>;
+
+    fn open(&self, py: Python<'_>) -> Result<WindowState, PyFailure> {
+        match self {
+            Self::Count => Ok(WindowState::Count(0)),
+            Self::Fold { builder, .. } => {
+                let built = builder.callable.bind(py).call0();
+                Ok(WindowState::Object(
+                    built.map_err(calling(builder.role))?.unbind(),
+                ))
+            }
+            Self::Logic(builder) => {
+                let built = builder.callable.bind(py).call1((py.None(),));
+                let built = built.map_err(calling(builder.role))?;
+                if is_a(&built, super::PACKAGE, "WindowLogic")? {
+                    return Ok(WindowState::Object(built.unbind()));
+                }
+                Err(builder.wrong_return("a `WindowLogic`", &built))
+            }
+        }
+    }
+
+    fn add(
+        &self,
+        py: Python<'_>,
+        state: &mut WindowState,
+        value: Py<PyAny>,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<(), PyFailure> {
+        match (self, state) {
+            (_, WindowState::Count(count)) => *count += 1,
+            (Self::Fold { folder, .. }, WindowState::Object(state)) => {
+                *state = folder.call2(py, state.bind(py), value)?.unbind();
+            }
+            (Self::Logic(builder), WindowState::Object(logic)) => {
+                Self::tell(builder, logic.bind(py), "on_value", Some(&value), emit)?;
+            }
+            (Self::Count, WindowState::Object(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        py: Python<'_>,
+        state: &mut WindowState,
+        later: WindowState,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<(), PyFailure> {
+        match (self, state, later) {
+            (_, WindowState::Count(count), WindowState::Count(more)) => *count += more,
+            (Self::Fold { merger, .. }, WindowState::Object(state), WindowState::Object(later)) => {
+                *state = merger.call2(py, state.bind(py), later)?.unbind();
+            }
+            (Self::Logic(builder), WindowState::Object(logic), WindowState::Object(later)) => {
+                Self::tell(builder, logic.bind(py), "on_merge", Some(&later), emit)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn close(
+        &self,
+        py: Python<'_>,
+        state: WindowState,
+        emit: &mut Vec<Py<PyAny>>,
+    ) -> Result<(), PyFailure> {
+        match (self, state) {
+            (_, WindowState::Count(count)) => {
+                emit.push(PyInt::new(py, count).into_any().unbind());
+            }
+            (Self::Logic(builder), WindowState::Object(logic)) => {
+                Self::tell(builder, logic.bind(py), "on_close", None, emit)?;
+            }
+            (_, WindowState::Object(state)) => emit.push(state),
+        }
+        Ok(())
+    }
+
+    fn clone_value(&self, py: Python<'_>, value: &Py<PyAny>) -> Py<PyAny> {
+        value.clone_ref(py)
+    }
+}

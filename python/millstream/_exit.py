@@ -1,0 +1,161 @@
+"""How a command ends: what it tells its user, and which exit code it gives the shell.
+
+`millstream.run` lists the exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from threading import Thread
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+__all__ = ["UsageError", "end_at_second_interrupt", "exit_code_of"]
+
+_USAGE_ERROR = 64
+_USER_CODE_FAILED = 70
+_INTERRUPTED = 130
+_STDOUT_LOST = 141
+
+_FLUSH_AT_MOST = 1.0
+"""How many seconds a second Ctrl-C may take."""
+
+
+class UsageError(Exception):
+    """The command was called wrongly; the message is all that the user needs."""
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Do something, report how it failed, and choose the exit code.
+
+    Args:
+        command: What to do. `SystemExit` passes through.
+
+    Returns:
+        One of the exit codes in the description of `millstream.run`.
+    """
+    try:
+        command()
+        _flush_stdout()
+    except SystemExit:
+        raise
+    except UsageError as ex:
+        sys.stderr.write(f"millstream: {ex}\n")
+        code = _USAGE_ERROR
+    except KeyboardInterrupt:
+        _report_interrupt()
+        code = _INTERRUPTED
+    except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
+        code = _report_failure(ex)
+    else:
+        code = 0
+    return code
+
+
+def end_at_second_interrupt() -> None:
+    """Let the first Ctrl-C raise `KeyboardInterrupt`, and the second end the process.
+
+    Once interrupted, a run ends as soon as what the workers are calling has returned.
+    A worker thread may be in user code that can't be interrupted, such as a long sleep
+    or a call into C, and might never return from it.
+
+    Does nothing if SIGINT is ignored, as in the background of a shell.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, _exit_at_once)
+    signal.default_int_handler(signal_number, frame)
+
+
+def _exit_at_once(_signal_number: int, _frame: FrameType | None) -> NoReturn:
+    # In a thread, since whoever can't be interrupted may be holding standard output.
+    reporter = Thread(target=_report_interrupt, daemon=True)
+    reporter.start()
+    reporter.join(_FLUSH_AT_MOST)
+    os._exit(_INTERRUPTED)
+
+
+def _report_interrupt() -> None:
+    _flush_or_abandon_stdout()
+    sys.stderr.write("millstream: interrupted (KeyboardInterrupt)\n")
+
+
+def _report_failure(failure: BaseException) -> int:
+    pipe_is_broken = isinstance(_first_cause(failure), BrokenPipeError)
+    stdout_is_lost = pipe_is_broken and _nobody_reads_stdout()
+    _flush_or_abandon_stdout()
+    if stdout_is_lost:
+        return _STDOUT_LOST
+    # Not `traceback.print_exception`: the user may have a hook of their own.
+    failure.with_traceback(_without_own_frames(failure.__traceback__))
+    sys.excepthook(type(failure), failure, failure.__traceback__)
+    return _USER_CODE_FAILED
+
+
+def _first_cause(failure: BaseException) -> BaseException:
+    # An exception can be its own cause: `raise error from error`.
+    seen = {id(failure)}
+    while failure.__cause__ is not None and id(failure.__cause__) not in seen:
+        failure = failure.__cause__
+        seen.add(id(failure))
+    return failure
+
+
+_FRAMES_BEFORE_USER_CODE = frozenset(
+    {
+        "__main__",
+        __name__,
+        "importlib",
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "millstream._import_string",
+        "millstream.run",
+    }
+)
+
+
+def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that the user can do something about."""
+    while (
+        traceback is not None
+        and traceback.tb_frame.f_globals.get("__name__") in _FRAMES_BEFORE_USER_CODE
+    ):
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _flush_stdout() -> None:
+    # There is none if the process was started with standard output closed.
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def _flush_or_abandon_stdout() -> None:
+    """Flush standard output; if that fails, let nothing try it again.
+
+    The interpreter flushes it once more at its exit, and would complain then.
+    """
+    try:
+        _flush_stdout()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _nobody_reads_stdout() -> bool:
+    """Whether standard output is the pipe that broke, and not some connection."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -1,0 +1,83 @@
+"""Which sessions there are, and when: arithmetic on microseconds."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+__all__ = ["Session", "Sessions"]
+
+
+@dataclass
+class Session:
+    """Values that are close to each other, and the times of the first and last."""
+
+    window_id: int
+    open_time: int
+    close_time: int
+    merged_ids: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Sessions:
+    """The open sessions of a key.
+
+    Attributes:
+        gap: How far from a session a value may be to belong to it.
+        next_id: The id of the next new session.
+        open: The sessions in the order of their times. They are more than a gap
+            apart, so a value can belong to the one before it and the one after it.
+    """
+
+    gap: int
+    next_id: int = 0
+    open: list[Session] = field(default_factory=list)
+
+    def place(self, timestamp: int) -> tuple[Session, Session | None]:
+        """Find or open the session of a value.
+
+        Returns:
+            The session, and the one that has become part of it, if any.
+        """
+        index = bisect_right(self.open, timestamp, key=lambda each: each.open_time)
+        before = self.open[index - 1] if index > 0 else None
+        after = self.open[index] if index < len(self.open) else None
+        if before and timestamp - before.close_time > self.gap:
+            before = None
+        if after and after.open_time - timestamp > self.gap:
+            after = None
+        if before and after:
+            del self.open[index]
+            before.close_time = after.close_time
+            before.merged_ids |= {after.window_id} | after.merged_ids
+            return before, after
+        if before:
+            before.close_time = max(before.close_time, timestamp)
+            return before, None
+        if after:
+            after.open_time = timestamp
+            return after, None
+        session = Session(self.next_id, timestamp, timestamp)
+        self.next_id += 1
+        self.open.insert(index, session)
+        return session, None
+
+    def closes_at(self, session: Session) -> int:
+        """The first watermark at which no value can belong to a session any more."""
+        return session.close_time + self.gap + 1
+
+    def take_closed(self, watermark: int) -> list[Session]:
+        """Remove the sessions that close, and return them as they were opened."""
+        count = 0
+        while count < len(self.open) and self.closes_at(self.open[count]) <= watermark:
+            count += 1
+        return self._take(count)
+
+    def take_all(self) -> list[Session]:
+        """Remove all sessions, and return them as they were opened."""
+        return self._take(len(self.open))
+
+    def _take(self, count: int) -> list[Session]:
+        taken = sorted(self.open[:count], key=lambda each: each.window_id)
+        del self.open[:count]
+        return taken

@@ -1,0 +1,120 @@
+"""Ctrl-C while a dataflow runs that a script has started."""
+
+from __future__ import annotations
+
+import signal
+import textwrap
+
+import pytest
+
+from tests.processes import started
+
+QUICK = 8
+"""A few seconds, since machines may be busy; each flow would run for longer."""
+
+SCRIPT = """
+import itertools
+import time
+from datetime import timedelta
+
+import millstream.operators as op
+from millstream.dataflow import Dataflow
+from millstream.operators import StatefulBatchLogic
+from millstream.testing import TestingSink, TestingSource, cluster_main, run_main
+
+is_ready = False
+
+def ready():
+    global is_ready
+    if not is_ready:
+        is_ready = True
+        print("ready", flush=True)
+
+{steps}
+
+{entry_point}
+"""
+
+ENTRY_POINTS = {
+    "run_main": "run_main(flow)",
+    "cluster-1": "cluster_main(flow, [], 0)",
+    "cluster-2": "cluster_main(flow, [], 0, worker_count_per_proc=2)",
+}
+
+STEPS = {
+    "items without end": """
+        def seen(number):
+            ready()
+            return number
+
+        flow = Dataflow("endless")
+        numbers = op.input("numbers", flow, TestingSource(itertools.count()))
+        op.output("out", op.map("seen", numbers, seen), TestingSink([]))
+    """,
+    "nothing to do": """
+        class Nothing(TestingSource):
+            def build_part(self, *args):
+                ready()
+                return super().build_part(*args)
+
+        pauses = [TestingSource.PAUSE(timedelta(hours=1))]
+        flow = Dataflow("idle")
+        op.output("out", op.input("numbers", flow, Nothing(pauses)), TestingSink([]))
+    """,
+    "the end of many keys": """
+        class Slow(StatefulBatchLogic):
+            def on_batch(self, values):
+                return [], StatefulBatchLogic.RETAIN
+
+            def on_eof(self):
+                ready()
+                time.sleep(0.02)
+                return [], StatefulBatchLogic.DISCARD
+
+            def snapshot(self):
+                return None
+
+        flow = Dataflow("slow_end")
+        source = TestingSource([(str(key), None) for key in range(1000)], 1000)
+        items = op.input("items", flow, source)
+        slow = op.stateful_batch("slow", items, lambda _resume_state: Slow())
+        op.output("out", slow, TestingSink([]))
+    """,
+    "a long batch": """
+        def count(xs):
+            ready()
+            number = 0
+            while number >= 0:
+                number += 1
+            return xs
+
+        flow = Dataflow("long_batch")
+        numbers = op.input("numbers", flow, TestingSource([1]))
+        op.output("out", op.flat_map_batch("count", numbers, count), TestingSink([]))
+    """,
+    "a batch of many items": """
+        def count(x):
+            ready()
+            return sum(range(x))
+
+        flow = Dataflow("large_batch")
+        numbers = op.input("numbers", flow, TestingSource([10_000] * 200_000, 200_000))
+        op.output("out", op.map("count", numbers, count), TestingSink([]))
+    """,
+}
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_interrupt(tmp_path, steps, entry_point):
+    script = SCRIPT.format(steps=textwrap.dedent(steps), entry_point=entry_point)
+    (tmp_path / "script.py").write_text(script, "utf-8")
+    with started("script.py", folder=tmp_path) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=QUICK)
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith("\nKeyboardInterrupt\n")
+    assert err.count("Traceback") == 1
+    # What an uncaught `KeyboardInterrupt` makes of a Python process.
+    assert process.returncode == -signal.SIGINT

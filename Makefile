@@ -45,8 +45,8 @@ docs: $(VENV)/.ready-docs build ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
 nightly: build module ## the long profile of the property tests
-	$(CARGO_ENGINE) test --locked --workspace --release
-	$(BIN)/pytest --hypothesis-profile=nightly
+	PROPTEST_CASES=20000 $(CARGO_ENGINE) test --locked --workspace --release
+	$(BIN)/pytest --hypothesis-profile=nightly --timeout=1800
 
 fibonacci: build module ## the same recursion in Python, in Rust, and in Rust called from Python
 	cargo build --quiet --release --locked --manifest-path examples/fibonacci/Cargo.toml --package fibonacci

@@ -10,9 +10,14 @@ from typing import Any
 
 import millstream.operators as op
 import pytest
+from hypothesis import settings
 from millstream.dataflow import Dataflow, Operator
 from millstream.errors import MillstreamRuntimeError
 from millstream.testing import TestingSink, TestingSource, cluster_main, run_main
+
+settings.register_profile("short", max_examples=40, deadline=None)
+settings.register_profile("nightly", max_examples=2_000, deadline=None)
+settings.load_profile("short")
 
 EntryPoint = Callable[..., None]
 Evaluate = Callable[..., list[Any]]

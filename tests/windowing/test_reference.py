@@ -29,11 +29,8 @@ START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
 
-few_examples = settings(max_examples=40, deadline=None)
 # `driver` builds anew for each example.
-with_driver = settings(
-    few_examples, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+with_driver = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Value(NamedTuple):
@@ -246,7 +243,6 @@ def clock(wait, now_getter=lambda: NOW):
 
 @windows
 @pytest.mark.parametrize("ordered", [True, False])
-@few_examples
 @given(data=st.data(), items=keyed_values(), wait=waits)
 def test_dataflow(windows, ordered, data, items, wait):
     kind = data.draw(windows)
@@ -268,7 +264,6 @@ def test_dataflow(windows, ordered, data, items, wait):
 
 
 @windows
-@few_examples
 @given(data=st.data(), items=keyed_values(), wait=waits)
 def test_join(windows, data, items, wait):
     """Each side of a join in which everything is kept is a list of its own."""

@@ -9,6 +9,7 @@ use millstream_engine::plan::{Native, StepId};
 use pyo3::prelude::*;
 
 use crate::host::Python3;
+use crate::logic::aggregate::Aggregators;
 use crate::logic::fused::PyStage;
 use crate::logic::keyed::Function;
 use crate::logic::keyed::collect::CollectBuilder;
@@ -72,6 +73,13 @@ pub(crate) fn native(
         "min_final" => fold(Fold::Min {
             by: measure(step, written_as)?,
         }),
+        "aggregate_final" => {
+            let aggregators = Aggregators::read(&step.getattr("aggregators")?)?;
+            return Ok(aggregators
+                .map(|aggregators| fold(Fold::Aggregate(aggregators)))
+                .into_iter()
+                .collect());
+        }
         "count_final" => {
             let key = stage(step, "key_on", written_as, Some("key"), name)?;
             return Ok(vec![key, fold(Fold::Count)]);
@@ -107,7 +115,7 @@ pub(crate) fn native_window(
     operator: &str,
     written_as: &StepId,
 ) -> PyResult<Vec<Native<Python3>>> {
-    if !["window", "fold_window", "count_window"].contains(&operator) {
+    if !["window", "fold_window", "count_window", "aggregate_window"].contains(&operator) {
         return Ok(Vec::new());
     }
     let Some((time, windowing)) = windows::read(step)? else {
@@ -120,6 +128,10 @@ pub(crate) fn native_window(
             builder: function("builder")?,
             folder: function("folder")?,
             merger: function("merger")?,
+        },
+        "aggregate_window" => match Aggregators::read(&step.getattr("aggregators")?)? {
+            Some(aggregators) => WindowFold::Aggregate(aggregators),
+            None => return Ok(Vec::new()),
         },
         _ => WindowFold::Count,
     };

@@ -22,6 +22,7 @@ from millstream.operators._types import (
     X,
     Y,
 )
+from millstream.operators.aggregate_final import aggregate_final
 from millstream.operators.branch import BranchOut, branch
 from millstream.operators.collect import collect
 from millstream.operators.enrich_cached import TTLCache, enrich_cached
@@ -67,6 +68,7 @@ __all__ = [
     "W_co",
     "X",
     "Y",
+    "aggregate_final",
     "branch",
     "collect",
     "count_final",

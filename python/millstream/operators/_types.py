@@ -26,6 +26,7 @@ __all__ = [
     "S",
     "U",
     "V",
+    "V_contra",
     "W",
     "W_co",
     "X",
@@ -50,6 +51,9 @@ U = TypeVar("U")
 
 V = TypeVar("V")
 """Values going in."""
+
+V_contra = TypeVar("V_contra", contravariant=True)
+"""Values going in, of a class that never returns them."""
 
 W = TypeVar("W")
 """Values coming out."""

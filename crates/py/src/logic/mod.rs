@@ -1,5 +1,6 @@
 //! The engine's logic traits over Python objects, a file for each kind.
 
+pub(crate) mod aggregate;
 pub(crate) mod function;
 pub(crate) mod fused;
 pub(crate) mod keyed;

@@ -28,6 +28,7 @@ from millstream.operators.windowing._types import (
     WindowMetadata,
     WindowOut,
 )
+from millstream.operators.windowing.aggregate_window import aggregate_window
 from millstream.operators.windowing.clocks import (
     Clock,
     ClockLogic,
@@ -75,6 +76,7 @@ __all__ = [
     "WindowOut",
     "Windower",
     "WindowerLogic",
+    "aggregate_window",
     "collect_window",
     "count_window",
     "fold_window",

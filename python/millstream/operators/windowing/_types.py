@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Generic, TypeVar
 
-from millstream.operators._types import KeyedStream, S, V, W
+from millstream.operators._types import KeyedStream, S, V, V_contra, W
 
 __all__ = [
     "LATE_SESSION_ID",
@@ -47,9 +47,6 @@ SW = TypeVar("SW")
 
 C = TypeVar("C")
 """What the values of a window are collected into."""
-
-V_contra = TypeVar("V_contra", contravariant=True)
-"""Values going in, of a class that never returns them."""
 
 
 @dataclass

@@ -1,5 +1,5 @@
-//! `fold_final`, `reduce_final`, `count_final`, `max_final`, `min_final`: one value per
-//! key, at the end.
+//! `fold_final`, `reduce_final`, `count_final`, `max_final`, `min_final`,
+//! `aggregate_final`: one value per key, at the end.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use pyo3::types::PyInt;
 
 use crate::callables::calling;
 use crate::host::{PyFailure, PyKey, Python3};
+use crate::logic::aggregate::{Aggregates, Aggregators};
 use crate::logic::keyed::Function;
 
 /// How values are combined.
@@ -24,6 +25,8 @@ pub(crate) enum Fold {
     Max { by: Option<Function> },
     /// By keeping the smallest.
     Min { by: Option<Function> },
+    /// By several aggregators at once.
+    Aggregate(Arc<Aggregators>),
 }
 
 #[derive(Clone)]
@@ -48,6 +51,7 @@ impl KeyBuilder<Python3> for FoldBuilder {
                 State::Value(built.map_err(calling(builder.role))?.unbind())
             }
             Fold::Count => State::Count(0),
+            Fold::Aggregate(aggregators) => State::Aggregates(aggregators.open()),
             Fold::Reduce(_) | Fold::Max { .. } | Fold::Min { .. } => State::Nothing,
         };
         Ok(Box::new(FoldLogic {
@@ -64,6 +68,7 @@ enum State {
     Value(Py<PyAny>),
     /// A value, and what it is compared by.
     Best(Py<PyAny>, Py<PyAny>),
+    Aggregates(Aggregates),
 }
 
 struct FoldLogic {
@@ -74,6 +79,9 @@ struct FoldLogic {
 impl FoldLogic {
     fn add(&mut self, py: Python<'_>, value: Py<PyAny>) -> Result<(), PyFailure> {
         match (&*self.fold, &mut self.state) {
+            (Fold::Aggregate(aggregators), State::Aggregates(aggregates)) => {
+                aggregators.add(py, aggregates, &value)?;
+            }
             (
                 Fold::By {
                     folder: combine, ..
@@ -145,6 +153,11 @@ impl KeyLogic<Python3> for FoldLogic {
             State::Nothing => {}
             State::Count(count) => emit.push(PyInt::new(py, count).into_any().unbind()),
             State::Value(value) | State::Best(value, _) => emit.push(value),
+            State::Aggregates(aggregates) => {
+                if let Fold::Aggregate(aggregators) = &*self.fold {
+                    emit.push(aggregators.close(py, aggregates)?);
+                }
+            }
         }
         Ok(Fate::Discard)
     }

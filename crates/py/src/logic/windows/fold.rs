@@ -1,11 +1,14 @@
 //! What a window does with its values.
 
+use std::sync::Arc;
+
 use millstream_engine::window::Fold;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString};
 
 use crate::callables::{calling, extend, is_a, is_iterable, wrong_return};
 use crate::host::PyFailure;
+use crate::logic::aggregate::{Aggregates, Aggregators};
 use crate::logic::keyed::Function;
 
 /// The user's logic.
@@ -21,12 +24,15 @@ pub(crate) enum WindowFold {
     Logic(Function),
     /// `count_window`.
     Count,
+    /// `aggregate_window`.
+    Aggregate(Arc<Aggregators>),
 }
 
 /// What a window remembers.
 pub(crate) enum WindowState {
     Object(Py<PyAny>),
     Count(u64),
+    Aggregates(Aggregates),
 }
 
 impl WindowFold {
@@ -68,6 +74,7 @@ impl Fold<Py<PyAny>> for WindowFold {
     fn open(&self, py: Python<'_>) -> Result<WindowState, PyFailure> {
         match self {
             Self::Count => Ok(WindowState::Count(0)),
+            Self::Aggregate(aggregators) => Ok(WindowState::Aggregates(aggregators.open())),
             Self::Fold { builder, .. } => {
                 let built = builder.callable.bind(py).call0();
                 Ok(WindowState::Object(
@@ -100,7 +107,11 @@ impl Fold<Py<PyAny>> for WindowFold {
             (Self::Logic(builder), WindowState::Object(logic)) => {
                 Self::tell(builder, logic.bind(py), "on_value", Some(&value), emit)?;
             }
-            (Self::Count, WindowState::Object(_)) => {}
+            (Self::Aggregate(aggregators), WindowState::Aggregates(aggregates)) => {
+                aggregators.add(py, aggregates, &value)?;
+            }
+            // Each fold has the one state that it opens.
+            _ => {}
         }
         Ok(())
     }
@@ -120,6 +131,11 @@ impl Fold<Py<PyAny>> for WindowFold {
             (Self::Logic(builder), WindowState::Object(logic), WindowState::Object(later)) => {
                 Self::tell(builder, logic.bind(py), "on_merge", Some(&later), emit)?;
             }
+            (
+                Self::Aggregate(aggregators),
+                WindowState::Aggregates(aggregates),
+                WindowState::Aggregates(later),
+            ) => aggregators.merge(py, aggregates, later)?,
             _ => {}
         }
         Ok(())
@@ -138,7 +154,11 @@ impl Fold<Py<PyAny>> for WindowFold {
             (Self::Logic(builder), WindowState::Object(logic)) => {
                 Self::tell(builder, logic.bind(py), "on_close", None, emit)?;
             }
+            (Self::Aggregate(aggregators), WindowState::Aggregates(aggregates)) => {
+                emit.push(aggregators.close(py, aggregates)?);
+            }
             (_, WindowState::Object(state)) => emit.push(state),
+            (_, WindowState::Aggregates(_)) => {}
         }
         Ok(())
     }

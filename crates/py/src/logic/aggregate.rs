@@ -1,0 +1,301 @@
+//! Named aggregators: counts, sums and the like, kept in Rust.
+//!
+//! All that is called in Python for a value is what takes the number out of it, once
+//! for all aggregators that share it. Sums of `float` and of small `int` are Rust
+//! numbers; whatever else can be added is added by Python.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyInt};
+
+use crate::callables::calling;
+use crate::host::PyFailure;
+
+/// Up to here, every `int` is a `float` exactly.
+const EXACT: u64 = 1 << 53;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Count,
+    Sum,
+    Mean,
+    Min,
+    Max,
+    First,
+    Last,
+}
+
+/// The aggregators of a step.
+pub(crate) struct Aggregators {
+    /// The names of the results, and what they are.
+    named: Vec<Named>,
+    /// What takes numbers out of values; each called once for a value.
+    getters: Vec<Py<PyAny>>,
+}
+
+struct Named {
+    name: String,
+    kind: Kind,
+    /// Which getter, if it isn't of the value itself.
+    getter: Option<usize>,
+}
+
+impl Aggregators {
+    /// Reads a mapping of names to aggregators.
+    pub(crate) fn read(mapping: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Self>>> {
+        let mut named = Vec::new();
+        let mut getters: Vec<Py<PyAny>> = Vec::new();
+        for pair in mapping.call_method0("items")?.try_iter()? {
+            let (name, aggregator): (String, Bound<'_, PyAny>) = pair?.extract()?;
+            let kind = match aggregator.getattr("kind")?.extract::<String>()?.as_str() {
+                "count" => Kind::Count,
+                "sum" => Kind::Sum,
+                "mean" => Kind::Mean,
+                "min" => Kind::Min,
+                "max" => Kind::Max,
+                "first" => Kind::First,
+                "last" => Kind::Last,
+                _ => return Ok(None),
+            };
+            let by = aggregator.getattr("by")?;
+            let getter = (!by.is_none()).then(|| {
+                getters
+                    .iter()
+                    .position(|getter| by.is(getter))
+                    .unwrap_or_else(|| {
+                        getters.push(by.clone().unbind());
+                        getters.len() - 1
+                    })
+            });
+            named.push(Named { name, kind, getter });
+        }
+        Ok(Some(Arc::new(Self { named, getters })))
+    }
+
+    /// What there is before the first value.
+    pub(crate) fn open(&self) -> Aggregates {
+        Aggregates(self.named.iter().map(|_| Accumulator::Empty).collect())
+    }
+
+    /// Takes a value in.
+    pub(crate) fn add(
+        &self,
+        py: Python<'_>,
+        aggregates: &mut Aggregates,
+        value: &Py<PyAny>,
+    ) -> Result<(), PyFailure> {
+        let value = value.bind(py);
+        let mut taken = Vec::with_capacity(self.getters.len());
+        for getter in &self.getters {
+            taken.push(getter.bind(py).call1((value,)).map_err(calling("by"))?);
+        }
+        for (named, accumulator) in self.named.iter().zip(&mut aggregates.0) {
+            let value = named.getter.map_or(value, |getter| &taken[getter]);
+            accumulator
+                .add(named.kind, value)
+                .map_err(calling(name_of(named.kind)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what came to something else, of values that come after these.
+    pub(crate) fn merge(
+        &self,
+        py: Python<'_>,
+        aggregates: &mut Aggregates,
+        later: Aggregates,
+    ) -> Result<(), PyFailure> {
+        let both = aggregates.0.iter_mut().zip(later.0);
+        for (named, (accumulator, later)) in self.named.iter().zip(both) {
+            accumulator
+                .merge(py, named.kind, later)
+                .map_err(calling(name_of(named.kind)))?;
+        }
+        Ok(())
+    }
+
+    /// The results, by name.
+    pub(crate) fn close(
+        &self,
+        py: Python<'_>,
+        aggregates: Aggregates,
+    ) -> Result<Py<PyAny>, PyFailure> {
+        let results = PyDict::new(py);
+        for (named, accumulator) in self.named.iter().zip(aggregates.0) {
+            accumulator
+                .finish(py)
+                .and_then(|result| results.set_item(&named.name, result))
+                .map_err(calling(name_of(named.kind)))?;
+        }
+        Ok(results.into_any().unbind())
+    }
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Count => "count",
+        Kind::Sum => "sum",
+        Kind::Mean => "mean",
+        Kind::Min => "min",
+        Kind::Max => "max",
+        Kind::First => "first",
+        Kind::Last => "last",
+    }
+}
+
+/// What values have come to, for each aggregator.
+pub(crate) struct Aggregates(Box<[Accumulator]>);
+
+enum Accumulator {
+    /// No value yet.
+    Empty,
+    Count(u64),
+    Sum(Number),
+    Mean(Number, u64),
+    /// The smallest, largest, first or last.
+    One(Py<PyAny>),
+}
+
+impl Accumulator {
+    fn add(&mut self, kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        match self {
+            Self::Empty => *self = Self::of(kind, value),
+            Self::Count(count) => *count += 1,
+            Self::Sum(sum) => sum.add(py, Number::of(value))?,
+            Self::Mean(sum, count) => {
+                sum.add(py, Number::of(value))?;
+                *count += 1;
+            }
+            Self::One(kept) => {
+                if replaces(kind, value, kept)? {
+                    *kept = value.clone().unbind();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of(kind: Kind, value: &Bound<'_, PyAny>) -> Self {
+        match kind {
+            Kind::Count => Self::Count(1),
+            Kind::Sum => Self::Sum(Number::of(value)),
+            Kind::Mean => Self::Mean(Number::of(value), 1),
+            Kind::Min | Kind::Max | Kind::First | Kind::Last => Self::One(value.clone().unbind()),
+        }
+    }
+
+    fn merge(&mut self, py: Python<'_>, kind: Kind, later: Self) -> PyResult<()> {
+        match (&mut *self, later) {
+            (_, Self::Empty) => {}
+            (Self::Empty, later) => *self = later,
+            (Self::Count(count), Self::Count(more)) => *count += more,
+            (Self::Sum(sum), Self::Sum(more)) => sum.add(py, more)?,
+            (Self::Mean(sum, count), Self::Mean(more, further)) => {
+                sum.add(py, more)?;
+                *count += further;
+            }
+            (Self::One(kept), Self::One(later)) => {
+                let is_better = replaces(kind, later.bind(py), kept)?;
+                if is_better {
+                    *kept = later;
+                }
+            }
+            // Both are of one aggregator, so of one form.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Empty => Ok(py.None()),
+            Self::Count(count) => Ok(PyInt::new(py, count).into_any().unbind()),
+            Self::Sum(sum) => Ok(sum.into_py(py)),
+            Self::Mean(sum, count) => sum.divide(py, count),
+            Self::One(kept) => Ok(kept),
+        }
+    }
+}
+
+/// Whether a later value takes the place of the one that was kept.
+fn replaces(kind: Kind, value: &Bound<'_, PyAny>, kept: &Py<PyAny>) -> PyResult<bool> {
+    match kind {
+        Kind::Min => value.lt(kept),
+        Kind::Max => value.gt(kept),
+        Kind::Last => Ok(true),
+        Kind::First | Kind::Count | Kind::Sum | Kind::Mean => Ok(false),
+    }
+}
+
+/// A sum.
+enum Number {
+    Int(i64),
+    Float(f64),
+    Object(Py<PyAny>),
+}
+
+impl Number {
+    fn of(value: &Bound<'_, PyAny>) -> Self {
+        if let Ok(float) = value.cast_exact::<PyFloat>() {
+            return Self::Float(float.value());
+        }
+        if value.is_exact_instance_of::<PyInt>()
+            && let Ok(int) = value.extract()
+        {
+            return Self::Int(int);
+        }
+        Self::Object(value.clone().unbind())
+    }
+
+    fn add(&mut self, py: Python<'_>, more: Self) -> PyResult<()> {
+        let sum = match (&*self, &more) {
+            (Self::Float(sum), Self::Float(more)) => Some(Self::Float(sum + more)),
+            (Self::Int(sum), Self::Int(more)) => sum.checked_add(*more).map(Self::Int),
+            (Self::Int(int), Self::Float(float)) | (Self::Float(float), Self::Int(int)) => {
+                exactly(*int).map(|int| Self::Float(int + float))
+            }
+            _ => None,
+        };
+        *self = if let Some(sum) = sum {
+            sum
+        } else {
+            let before = std::mem::replace(self, Self::Int(0)).into_py(py);
+            let sum = before.bind(py).add(more.into_py(py))?;
+            Self::Object(sum.unbind())
+        };
+        Ok(())
+    }
+
+    /// The quotient that Python's `/` gives.
+    fn divide(self, py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
+        let divisor = i64::try_from(count).ok().and_then(exactly);
+        let quotient = match (&self, divisor) {
+            (Self::Float(sum), Some(count)) => Some(sum / count),
+            (Self::Int(sum), Some(count)) => exactly(*sum).map(|sum| sum / count),
+            _ => None,
+        };
+        match quotient {
+            Some(quotient) => Ok(PyFloat::new(py, quotient).into_any().unbind()),
+            None => Ok(self.into_py(py).bind(py).div(count)?.unbind()),
+        }
+    }
+
+    fn into_py(self, py: Python<'_>) -> Py<PyAny> {
+        match self {
+            Self::Int(int) => PyInt::new(py, int).into_any().unbind(),
+            Self::Float(float) => PyFloat::new(py, float).into_any().unbind(),
+            Self::Object(object) => object,
+        }
+    }
+}
+
+/// An integer as a float, if that is exact.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "it is checked that none is lost"
+)]
+fn exactly(int: i64) -> Option<f64> {
+    (int.unsigned_abs() <= EXACT).then_some(int as f64)
+}

@@ -9,10 +9,10 @@ Run as ``python -m benchmarks.backpressure ENGINE SECONDS``.
 from __future__ import annotations
 
 import argparse
-import importlib
 import time
 from datetime import timedelta
 
+from benchmarks.engines import FLOWS, load
 from benchmarks.workload import measured
 
 BATCH = 1_000
@@ -25,17 +25,13 @@ SINK_RATE = 5_000
 """Items a second that the slow sink takes."""
 
 
-def run_engine(engine: str, seconds: float) -> None:
+def run_engine(name: str, seconds: float) -> None:
     """Emit for some seconds; the result is the number of items taken."""
-    dataflow = importlib.import_module(f"{engine}.dataflow")
-    inputs = importlib.import_module(f"{engine}.inputs")
-    outputs = importlib.import_module(f"{engine}.outputs")
-    op = importlib.import_module(f"{engine}.operators")
-    testing = importlib.import_module(f"{engine}.testing")
+    engine = load(name)
     taken = 0
     begun = time.monotonic()
 
-    class Partition(inputs.StatelessSourcePartition):  # type: ignore[misc,name-defined]
+    class Partition(engine.inputs.StatelessSourcePartition):  # type: ignore[misc,name-defined]
         def __init__(self, worker: int) -> None:
             self._until = begun + (seconds if worker == 0 else 0)
             self._next = 0
@@ -46,11 +42,11 @@ def run_engine(engine: str, seconds: float) -> None:
             first, self._next = self._next, self._next + BATCH
             return [f"{n:0{ITEM_BYTES}}" for n in range(first, self._next)]
 
-    class Source(inputs.DynamicSource):  # type: ignore[misc,name-defined]
+    class Source(engine.inputs.DynamicSource):  # type: ignore[misc,name-defined]
         def build(self, _step_id: str, worker: int, _workers: int) -> Partition:
             return Partition(worker)
 
-    class Writer(outputs.StatelessSinkPartition):  # type: ignore[misc,name-defined]
+    class Writer(engine.outputs.StatelessSinkPartition):  # type: ignore[misc,name-defined]
         def __init__(self, worker: int) -> None:
             self._slow_until = begun + (seconds if worker == 1 else 0)
 
@@ -60,16 +56,16 @@ def run_engine(engine: str, seconds: float) -> None:
                 time.sleep(len(items) / SINK_RATE)
             taken += len(items)
 
-    class Sink(outputs.DynamicSink):  # type: ignore[misc,name-defined]
+    class Sink(engine.outputs.DynamicSink):  # type: ignore[misc,name-defined]
         def build(self, _step_id: str, worker: int, _workers: int) -> Writer:
             return Writer(worker)
 
-    flow = dataflow.Dataflow("backpressure")
-    stream = op.input("in", flow, Source())
-    stream = op.redistribute("spread", stream)
-    op.output("out", stream, Sink())
+    flow = engine.dataflow.Dataflow("backpressure")
+    stream = engine.op.input("in", flow, Source())
+    stream = engine.op.redistribute("spread", stream)
+    engine.op.output("out", stream, Sink())
     measured(
-        lambda: testing.cluster_main(
+        lambda: engine.testing.cluster_main(
             flow, [], 0, worker_count_per_proc=WORKERS, epoch_interval=EPOCH
         ),
         lambda: taken,
@@ -79,7 +75,7 @@ def run_engine(engine: str, seconds: float) -> None:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=["millstream", "bytewax"])
+    parser.add_argument("engine", choices=FLOWS)
     parser.add_argument("seconds", type=float)
     arguments = parser.parse_args()
     run_engine(arguments.engine, arguments.seconds)

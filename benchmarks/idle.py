@@ -6,20 +6,18 @@ Run as ``python -m benchmarks.idle ENGINE SECONDS``.
 from __future__ import annotations
 
 import argparse
-import importlib
 from datetime import datetime, timedelta, timezone
 
-from benchmarks.workload import measured
+from benchmarks.engines import FLOWS, load
+from benchmarks.workload import Count, measured
 
 
-def run_engine(engine: str, seconds: int) -> None:
+def run_engine(name: str, seconds: int) -> None:
     """Emit one item a second through a map and a stateful step."""
-    dataflow = importlib.import_module(f"{engine}.dataflow")
-    inputs = importlib.import_module(f"{engine}.inputs")
-    op = importlib.import_module(f"{engine}.operators")
-    testing = importlib.import_module(f"{engine}.testing")
+    engine = load(name)
+    op = engine.op
 
-    class Seconds(inputs.SimplePollingSource):  # type: ignore[misc,name-defined]
+    class Seconds(engine.inputs.SimplePollingSource):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__(interval=timedelta(seconds=1))
             self._left = seconds
@@ -30,19 +28,19 @@ def run_engine(engine: str, seconds: int) -> None:
             self._left -= 1
             return datetime.now(timezone.utc)
 
-    out: list[object] = []
-    flow = dataflow.Dataflow("idle")
+    sink = Count()
+    flow = engine.dataflow.Dataflow("idle")
     stream = op.input("in", flow, Seconds())
     stream = op.key_on("key", stream, lambda _: "all")
     stream = op.stateful_map("count", stream, lambda n, _: ((n or 0) + 1,) * 2)
-    op.output("out", stream, testing.TestingSink(out))
-    measured(lambda: testing.run_main(flow), lambda: len(out))
+    engine.write("out", stream, sink.write)
+    measured(lambda: engine.run(flow), sink.result)
 
 
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=["millstream", "bytewax"])
+    parser.add_argument("engine", choices=FLOWS)
     parser.add_argument("seconds", type=int)
     arguments = parser.parse_args()
     run_engine(arguments.engine, arguments.seconds)

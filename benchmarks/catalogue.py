@@ -1,0 +1,16 @@
+"""All workloads, by the names that the command line takes."""
+
+from __future__ import annotations
+
+from benchmarks import join, map_filter, maps, running_average, sessions, windows, words
+
+WORKLOADS = {
+    **{f"maps-{count}": maps.workload(count) for count in maps.COUNTS},
+    "map_filter": map_filter.WORKLOAD,
+    "words": words.WORKLOAD,
+    "running_average": running_average.WORKLOAD,
+    "tumbling": windows.TUMBLING,
+    "sliding": windows.SLIDING,
+    "sessions": sessions.WORKLOAD,
+    "join": join.WORKLOAD,
+}

@@ -11,11 +11,40 @@ pub enum Insert {
     Product,
 }
 
+/// The values of one side. Most often there is one, which needs no memory of its own.
+#[derive(Debug)]
+enum Values<V> {
+    None,
+    One(V),
+    Many(Vec<V>),
+}
+
+impl<V> Values<V> {
+    fn as_slice(&self) -> &[V] {
+        match self {
+            Self::None => &[],
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+
+    fn push(&mut self, value: V) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(value),
+            Self::One(first) => Self::Many(vec![first, value]),
+            Self::Many(mut values) => {
+                values.push(value);
+                Self::Many(values)
+            }
+        };
+    }
+}
+
 /// The values that one key has on each side.
 #[derive(Debug)]
 pub struct Sides<V> {
     insert: Insert,
-    values: Vec<Vec<V>>,
+    values: Box<[Values<V>]>,
 }
 
 impl<V> Sides<V> {
@@ -23,7 +52,7 @@ impl<V> Sides<V> {
     pub fn new(sides: usize, insert: Insert) -> Self {
         Self {
             insert,
-            values: std::iter::repeat_with(Vec::new).take(sides).collect(),
+            values: (0..sides).map(|_| Values::None).collect(),
         }
     }
 
@@ -32,41 +61,37 @@ impl<V> Sides<V> {
         let Some(values) = self.values.get_mut(side) else {
             return;
         };
-        match self.insert {
-            Insert::First if !values.is_empty() => {}
-            Insert::First | Insert::Product => values.push(value),
-            Insert::Last => {
-                values.clear();
-                values.push(value);
-            }
+        match (self.insert, &values) {
+            (Insert::Product, _) => values.push(value),
+            (Insert::First, Values::One(_) | Values::Many(_)) => {}
+            (Insert::First | Insert::Last, _) => *values = Values::One(value),
         }
     }
 
     /// Whether each side has a value.
     pub fn is_complete(&self) -> bool {
-        self.values.iter().all(|values| !values.is_empty())
+        self.values
+            .iter()
+            .all(|values| !values.as_slice().is_empty())
     }
 
     /// Forgets all values.
     pub fn clear(&mut self) {
-        self.values.iter_mut().for_each(Vec::clear);
+        self.values.fill_with(|| Values::None);
     }
 
     /// Every combination of one value from each side, with nothing for a side that has
     /// none; the last side changes fastest.
     pub fn rows(&self) -> impl Iterator<Item = impl ExactSizeIterator<Item = Option<&V>>> {
-        let count: usize = self
-            .values
-            .iter()
-            .map(|values| values.len().max(1))
-            .product();
+        let choices = |values: &Values<V>| values.as_slice().len().max(1);
+        let count: usize = self.values.iter().map(choices).product();
         (0..count).map(move |row| {
             // The row number, read as digits: one for each side.
             let mut left = count;
             self.values.iter().map(move |values| {
-                let choices = values.len().max(1);
+                let choices = choices(values);
                 left /= choices;
-                values.get(row / left % choices)
+                values.as_slice().get(row / left % choices)
             })
         })
     }

@@ -95,13 +95,21 @@ impl<H: Host> Keys<H> {
     ) -> Result<Emitted<H>, Failure<H>> {
         let mut emitted: Emitted<H> = std::array::from_fn(|_| Vec::new());
         emitted[0].reserve(pairs.len());
+        let prefixes: Vec<u64> = if self.is_order_seen {
+            pairs.iter().map(|(key, _)| prefix(key.as_str())).collect()
+        } else {
+            Vec::new()
+        };
         let (numbers, mut items): (Vec<usize>, Vec<Option<H::Item>>) = pairs
             .into_iter()
             .map(|(key, value)| (self.find_or_insert(key), Some(value)))
             .unzip();
         let builder = Rc::clone(&self.builder);
         let mut values = std::mem::take(&mut self.values);
-        let mut places = self.places_in_order(&numbers).into_iter().peekable();
+        let mut places = self
+            .places_in_order(&numbers, &prefixes)
+            .into_iter()
+            .peekable();
         while let Some(place) = places.next() {
             let number = numbers[place];
             values.extend(items[place].take());
@@ -124,7 +132,7 @@ impl<H: Host> Keys<H> {
 
     /// The places of a batch in the order in which they are to be processed: by key,
     /// and for each key as they arrived.
-    fn places_in_order(&mut self, numbers: &[usize]) -> Vec<usize> {
+    fn places_in_order(&mut self, numbers: &[usize], prefixes: &[u64]) -> Vec<usize> {
         let mut places: Vec<usize> = (0..numbers.len()).collect();
         if !self.is_order_seen {
             return places;
@@ -134,7 +142,10 @@ impl<H: Host> Keys<H> {
             places.sort_unstable_by_key(|&place| (ranks[place], place));
         } else {
             // Stable, so that the values of a key stay in order.
-            places.sort_by(|&left, &right| self.compare(numbers[left], numbers[right]));
+            places.sort_by(|&left, &right| {
+                let by_prefix = prefixes[left].cmp(&prefixes[right]);
+                by_prefix.then_with(|| self.compare(numbers[left], numbers[right]))
+            });
             self.sorted_by_text += places.len();
             if self.sorted_by_text >= self.index.len() {
                 self.rank_all();
@@ -312,8 +323,32 @@ impl<H: Host> Keys<H> {
     }
 }
 
+/// The first eight bytes of a text, as a number with the same order.
+fn prefix(text: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let length = text.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u64::from_be_bytes(bytes)
+}
+
 fn hash_of<H: Host>(slots: &[Option<Slot<H>>], number: usize) -> u64 {
     slots[number]
         .as_ref()
         .map_or(0, |slot| slot.key.stable_hash())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::prefix;
+
+    proptest! {
+        #[test]
+        fn prefixes_have_the_order_of_their_texts(left: String, right: String) {
+            let by_text = left.as_bytes().cmp(right.as_bytes());
+            let by_prefix = prefix(&left).cmp(&prefix(&right));
+            prop_assert!(by_prefix.is_eq() || by_prefix == by_text);
+        }
+    }
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import signal
 import textwrap
+from datetime import timedelta
 
+import millstream.operators as op
 import pytest
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSink, TestingSource, cluster_main
 
 from tests.processes import started
 
@@ -118,3 +122,25 @@ def test_interrupt(tmp_path, steps, entry_point):
     assert err.count("Traceback") == 1
     # What an uncaught `KeyboardInterrupt` makes of a Python process.
     assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_a_signal_handler_raises_is_raised(workers):
+    class OwnError(Exception):
+        pass
+
+    def handler(_number, _frame):
+        raise OwnError
+
+    flow = Dataflow("flow")
+    pause = TestingSource.PAUSE(timedelta(seconds=30))
+    numbers = op.input("inp", flow, TestingSource([1, pause, 2]))
+    op.output("out", numbers, TestingSink([]))
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(OwnError):
+            cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -7,25 +7,30 @@ Python function, such as one would write by hand::
     def fused(items):
         out = []
         for x in items:
-            x = f0(x)
-            y = f1(x)
-            if y is not True:
-                require_bool(1, y)
+            x0 = f0(x)
+            y1 = f1(x0)
+            if y1 is not True:
+                require_bool(1, y1)
                 continue
-            out.append(x)
+            out.append(x0)
         return out
 
 CPython calls a Python function from Python faster than from outside, so this beats
 calling each function from Rust. A ``(key, value)`` item is taken apart once, and put
 together only where a step wants it whole.
 
-Each line belongs to one step. So a traceback through `fused` says which step failed,
-and its variables say on which item; errors name the step that the user wrote.
+Each line belongs to one step, and each step has variables of its own. So a traceback
+through `fused` says which step failed, and its variables say on which item; errors name
+the step that the user wrote.
+
+An item goes through all steps before the next one is looked at, where unfused steps
+take the whole batch in turn. What a step returned for one item is read to its end
+before it goes on, so a generator isn't interleaved with the steps behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -69,7 +74,8 @@ class _Line:
 
     text: str
     stage: int | None
-    is_pair: bool
+    item: tuple[str, ...]
+    """The variables that hold what the stage got: an item, or its key and value."""
 
 
 _serial = count()
@@ -120,10 +126,8 @@ class Fused:
         if below is not None and below.tb_frame.f_code.co_filename == __file__:
             below = None
         error.__traceback__ = below
-        wanted = ("k", "v") if line.is_pair else ("x",)
-        item = tuple(values[name] for name in wanted if name in values)
-        if line.is_pair:
-            item = (item,)
+        held = tuple(values[name] for name in line.item if name in values)
+        item = (held,) if len(held) == PAIR else held
         return Failed(self._stages[line.stage], item)
 
     # What the function calls to make sure of a type when a quick look didn't.
@@ -140,14 +144,14 @@ class Fused:
         if keeps is not False:
             raise self._wrong_return(number, "a `bool`", keeps)
 
-    def _require_iterable(self, number: int, items: Any) -> Iterable[Any]:
+    def _require_iterable(self, number: int, items: Any) -> list[Any]:
         try:
-            iterator: Iterable[Any] = iter(items)
+            iterator = iter(items)
         except TypeError:
             if is_iterable(items):
                 raise
         else:
-            return iterator
+            return list(iterator)
         stage = self._stages[number]
         if stage.function is not None:
             raise self._wrong_return(number, "iterable", items)
@@ -160,7 +164,7 @@ class Fused:
     def _require_batch(self, number: int, items: Any) -> list[Any]:
         if items.__class__ is list:
             return items
-        return list(self._require_iterable(number, items))
+        return self._require_iterable(number, items)
 
     def _wrong_return(self, number: int, expected: str, got: object) -> TypeError:
         stage = self._stages[number]
@@ -168,44 +172,74 @@ class Fused:
         return wrong_return(stage.step_id, stage.role, function, expected, got)
 
 
+_MOST_LOOPS = 10
+"""How many loops may be in each other; Python allows 20 blocks in all."""
+
+_LOOPS = frozenset({"flat_map", "flat_map_value", "flatten"})
+
+
 class _Writer:
     """Writes the loop, stage by stage.
 
-    The item is either whole, in ``x``, or apart, in ``k`` and ``v``.
+    The item is either whole, in the variable `x`, or apart, in `k` and `v`.
     """
 
     def __init__(self) -> None:
         self.lines: list[_Line] = []
         self.indent = 0
         self.stage: int | None = None
+        # What the stage got, which stays as it is until the stage is done.
+        self.got: tuple[str, ...] = ()
+        self.x = "x"
+        self.k = ""
+        self.v = ""
         self.is_pair = False
 
+    def begin(self, stage: int | None) -> None:
+        self.stage = stage
+        self.got = (self.k, self.v) if self.is_pair else (self.x,)
+
     def line(self, text: str) -> None:
-        indented = "    " * self.indent + text.replace("#", str(self.stage))
-        self.lines.append(_Line(indented, self.stage, self.is_pair))
+        text = text.replace("#", str(self.stage))
+        self.lines.append(_Line("    " * self.indent + text, self.stage, self.got))
 
     def block(self, head: str) -> None:
         self.line(head)
         self.indent += 1
 
+    def new(self, letter: str) -> str:
+        """A variable of this stage."""
+        return f"{letter}{self.stage}"
+
     def whole(self) -> None:
         if self.is_pair:
-            self.line("x = (k, v)")
+            # Not one of the stage's own names, which it may give to what it makes.
+            whole = self.new("whole")
+            self.line(f"{whole} = ({self.k}, {self.v})")
+            self.x = whole
             self.is_pair = False
 
     def apart(self) -> None:
         if not self.is_pair:
-            self.line("if x.__class__ is not tuple or len(x) != 2: require_pair(#, x)")
-            self.line("k, v = x")
+            self.line(
+                f"if {self.x}.__class__ is not tuple or len({self.x}) != 2: "
+                f"require_pair(#, {self.x})"
+            )
+            k, v = self.new("key"), self.new("value")
+            self.line(f"{k}, {v} = {self.x}")
+            self.k, self.v = k, v
             self.is_pair = True
 
 
 def _write(stages: list[Stage]) -> list[_Line]:
     writer = _Writer()
     writer.block("def fused(items):")
-    for segment in _segments(stages):
-        writer.stage = segment[0]
+    for position, segment in enumerate(_segments(stages)):
         if stages[segment[0]].kind == "flat_map_batch":
+            writer.stage, writer.got = segment[0], ()
+            if position > 0:
+                # No step is called without items.
+                writer.line("if not items: return items")
             writer.line("items = require_batch(#, f#(items))")
         else:
             _write_loop(writer, stages, segment)
@@ -217,110 +251,123 @@ def _segments(stages: list[Stage]) -> list[list[int]]:
     """Stages that share a loop; one that wants the whole batch is on its own."""
     segments: list[list[int]] = []
     may_join = False
+    loops = 0
     for number, stage in enumerate(stages):
         is_batch = stage.kind == "flat_map_batch"
-        if may_join and not is_batch:
+        loops += stage.kind in _LOOPS
+        if may_join and not is_batch and loops <= _MOST_LOOPS:
             segments[-1].append(number)
         else:
             segments.append([number])
+            loops = int(stage.kind in _LOOPS)
         may_join = not is_batch
     return segments
 
 
 def _write_loop(writer: _Writer, stages: list[Stage], segment: list[int]) -> None:
-    writer.stage = None
-    writer.is_pair = False
+    writer.x, writer.is_pair = "x", False
+    writer.begin(None)
     writer.line("out = []")
     outside = writer.indent
     writer.block("for x in items:")
     for number in segment:
-        writer.stage = number
+        writer.begin(number)
         _WRITE[stages[number].kind](writer)
-    writer.stage = None
-    writer.line("out.append((k, v))" if writer.is_pair else "out.append(x)")
+    writer.begin(None)
+    whole = f"({writer.k}, {writer.v})" if writer.is_pair else writer.x
+    writer.line(f"out.append({whole})")
     writer.indent = outside
     writer.line("items = out")
 
 
 def _map(writer: _Writer) -> None:
     writer.whole()
-    writer.line("x = f#(x)")
+    new = writer.new("x")
+    writer.line(f"{new} = f#({writer.x})")
+    writer.x = new
 
 
 def _map_value(writer: _Writer) -> None:
     writer.apart()
-    writer.line("v = f#(v)")
+    new = writer.new("v")
+    writer.line(f"{new} = f#({writer.v})")
+    writer.v = new
+
+
+def _loop(writer: _Writer, made: str, variable: str) -> None:
+    writer.line(f"y# = {made}")
+    # A copy, since whoever made a list may change it while it is read here.
+    writer.line("y# = y#[:] if y#.__class__ is list else require_iterable(#, y#)")
+    writer.block(f"for {variable} in y#:")
 
 
 def _flat_map(writer: _Writer) -> None:
     writer.whole()
-    writer.line("y = f#(x)")
-    writer.line("if y.__class__ is not list: y = require_iterable(#, y)")
-    writer.block("for x in y:")
+    new = writer.new("x")
+    _loop(writer, f"f#({writer.x})", new)
+    writer.x = new
 
 
 def _flat_map_value(writer: _Writer) -> None:
     writer.apart()
-    writer.line("y = f#(v)")
-    writer.line("if y.__class__ is not list: y = require_iterable(#, y)")
-    writer.block("for v in y:")
+    new = writer.new("v")
+    _loop(writer, f"f#({writer.v})", new)
+    writer.v = new
 
 
 def _flatten(writer: _Writer) -> None:
     writer.whole()
-    writer.line("y = x")
-    writer.line("if y.__class__ is not list: y = require_iterable(#, y)")
-    writer.block("for x in y:")
+    new = writer.new("x")
+    _loop(writer, writer.x, new)
+    writer.x = new
 
 
 def _keep_if(writer: _Writer, call: str) -> None:
-    writer.line(f"y = {call}")
-    writer.block("if y is not True:")
-    writer.line("require_bool(#, y)")
+    writer.line(f"y# = {call}")
+    writer.block("if y# is not True:")
+    writer.line("require_bool(#, y#)")
     writer.line("continue")
     writer.indent -= 1
 
 
 def _filter(writer: _Writer) -> None:
     writer.whole()
-    _keep_if(writer, "f#(x)")
+    _keep_if(writer, f"f#({writer.x})")
 
 
 def _filter_value(writer: _Writer) -> None:
     writer.apart()
-    _keep_if(writer, "f#(v)")
+    _keep_if(writer, f"f#({writer.v})")
 
 
 def _filter_map(writer: _Writer) -> None:
-    writer.whole()
-    writer.line("y = f#(x)")
-    writer.line("if y is None: continue")
-    writer.line("x = y")
+    _map(writer)
+    writer.line(f"if {writer.x} is None: continue")
 
 
 def _filter_map_value(writer: _Writer) -> None:
-    writer.apart()
-    writer.line("y = f#(v)")
-    writer.line("if y is None: continue")
-    writer.line("v = y")
+    _map_value(writer)
+    writer.line(f"if {writer.v} is None: continue")
 
 
 def _key_on(writer: _Writer) -> None:
     writer.whole()
-    writer.line("k = f#(x)")
-    writer.line("if k.__class__ is not str: require_str(#, k)")
-    writer.line("v = x")
+    new = writer.new("k")
+    writer.line(f"{new} = f#({writer.x})")
+    writer.line(f"if {new}.__class__ is not str: require_str(#, {new})")
+    writer.k, writer.v = new, writer.x
     writer.is_pair = True
 
 
 def _key_rm(writer: _Writer) -> None:
     writer.apart()
-    writer.line("x = v")
+    writer.x = writer.v
     writer.is_pair = False
 
 
 def _inspect(writer: _Writer) -> None:
-    writer.line("f#(id#, (k, v))" if writer.is_pair else "f#(id#, x)")
+    whole = f"({writer.k}, {writer.v})" if writer.is_pair else writer.x
+    writer.line(f"f#(id#, {whole})")
 
 
 _WRITE: dict[str, Callable[[_Writer], None]] = {

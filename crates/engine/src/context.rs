@@ -91,17 +91,14 @@ impl<H: Host> Context<H> {
         };
         match error {
             Error::Step { failure, .. } if H::is_wish_to_stop(scope, &failure.cause) => {
-                let cause = failure.into_cause();
-                self.shared
-                    .halt
-                    .replace(Reason::Failed(Error::Interrupted(cause)));
+                self.shared.halt.interrupt(failure.into_cause());
             }
             Error::Step { step, failure, .. } => {
                 H::report(scope, &step, self.worker, failure);
             }
-            error @ (Error::Interrupted(_) | Error::Internal(_) | Error::Plan(_)) => {
-                self.shared.halt.replace(Reason::Failed(error));
-            }
+            Error::Interrupted(error) => self.shared.halt.interrupt(error),
+            // The first reason says enough.
+            Error::Internal(_) | Error::Plan(_) => {}
         }
     }
 }

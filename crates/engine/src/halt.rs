@@ -50,9 +50,13 @@ impl<H: Host> Halt<H> {
         None
     }
 
-    /// Stops the run, for this reason rather than an earlier one.
-    pub fn replace(&self, reason: Reason<H>) {
-        *self.lock() = Some(reason);
+    /// Stops the run, for this reason rather than a failure; the first wish to stop
+    /// stands.
+    pub fn interrupt(&self, error: H::Error) {
+        let mut first = self.lock();
+        if !matches!(*first, Some(Reason::Failed(Error::Interrupted(_)))) {
+            *first = Some(Reason::Failed(Error::Interrupted(error)));
+        }
         self.raised.store(true, Ordering::Relaxed);
     }
 

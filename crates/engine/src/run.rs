@@ -224,9 +224,7 @@ fn run_threads<H: Host>(
     };
     while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
         if let Err(error) = caller.interrupted() {
-            shared
-                .halt
-                .replace(Reason::Failed(Error::Interrupted(error)));
+            shared.halt.interrupt(error);
             caller.interrupt_workers();
         }
     }

@@ -1,12 +1,14 @@
 //! Which built-in operators have a native form, and how to read it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_engine::clock::SystemClock;
 use millstream_engine::join::Insert;
 use millstream_engine::logic::StatefulBatch;
 use millstream_engine::plan::{Native, StepId};
 use pyo3::prelude::*;
+use pyo3::types::PyDelta;
 
 use crate::host::Python3;
 use crate::logic::aggregate::Aggregators;
@@ -18,7 +20,7 @@ use crate::logic::keyed::join::{EmitMode, JoinBuilder};
 use crate::logic::keyed::map::MapBuilder;
 use crate::logic::keyed::stateful::StatefulBuilder;
 use crate::logic::windows::{self, WindowFold, WindowStepBuilder};
-use crate::time::span;
+use crate::time::span_micros;
 
 /// The stateless operators, and which of their parameters is the function they call.
 const STAGES: [(&str, Option<&str>); 13] = [
@@ -58,8 +60,8 @@ pub(crate) fn native(
         "stateful_flat_map" => keyed(MapBuilder::new(function("mapper")?, true)),
         "stateful" => keyed(StatefulBuilder(Arc::new(function("builder")?))),
         "collect" => keyed(CollectBuilder {
-            timeout: span(&step.getattr("timeout")?, "timeout").unwrap_or_default(),
-            max_size: step.getattr("max_size")?.extract().unwrap_or(1),
+            timeout: timeout_of(&step.getattr("timeout")?)?,
+            max_size: size_of(&step.getattr("max_size")?)?,
             clock: SystemClock::new(),
         }),
         "fold_final" => fold(Fold::By {
@@ -87,6 +89,20 @@ pub(crate) fn native(
         _ => return Ok(Vec::new()),
     };
     Ok(vec![native])
+}
+
+/// A time-out; one that is negative has come already.
+fn timeout_of(timeout: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let micros = span_micros(timeout.cast::<PyDelta>()?).unwrap_or(i64::MAX);
+    Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+}
+
+/// A size of any magnitude; one below 1 is as good as 1.
+fn size_of(size: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if size.lt(1)? {
+        return Ok(1);
+    }
+    Ok(size.extract().unwrap_or(usize::MAX))
 }
 
 fn keyed(builder: impl StatefulBatch<Python3> + 'static) -> Native<Python3> {

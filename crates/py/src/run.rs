@@ -113,8 +113,9 @@ fn start(
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
     relax(py)?;
     let outcome = py.detach(|| run(&plan, &settings, &caller));
-    restore(py)?;
-    outcome.map(|_ending| ()).map_err(|error| to_py(py, error))
+    let restored = restore(py);
+    outcome.map_err(|error| to_py(py, error))?;
+    restored
 }
 
 /// The thread that called an entry point, and the workers that it waits for.

@@ -163,10 +163,10 @@ class _Windows(Generic[V, W, S]):
         logic = self._find_or_build(target_id)
         return self._events(target_id, logic.on_merge, logic.on_merge(original))
 
-    def close(self, window_id: int, metadata: WindowMetadata) -> Iterator[_Event]:
+    def close(self, window_id: int, metadata: WindowMetadata) -> list[_Event]:
         logic = self._remove(window_id)
-        yield from self._events(window_id, logic.on_close, logic.on_close())
-        yield "meta", window_id, metadata
+        events = list(self._events(window_id, logic.on_close, logic.on_close()))
+        return [*events, ("meta", window_id, metadata)]
 
     def _find_or_build(self, window_id: int) -> WindowLogic[V, W, S]:
         logic = self._logics.get(window_id)
@@ -187,18 +187,15 @@ class _Windows(Generic[V, W, S]):
     def _events(
         self, window_id: int, callback: Callable[..., Any], emits: Iterable[W]
     ) -> Iterator[_Event]:
-        try:
-            values = iter(emits)
-        except TypeError:
-            if is_iterable(emits):
-                raise
+        if isinstance(emits, str) or not is_iterable(emits):
             raise wrong_return(
                 self._step_id,
                 callback.__name__,
                 getattr(callback, "__func__", callback),
                 "an iterable of values to emit",
                 emits,
-            ) from None
+            )
+        values = iter(emits)
         return (("down", window_id, value) for value in values)
 
     def snapshot(self) -> dict[int, S]:

@@ -89,7 +89,7 @@ impl FoldLogic {
                 | Fold::Reduce(combine),
                 State::Value(state),
             ) => {
-                *state = combine.call2(py, state.bind(py), value)?.unbind();
+                *state = combine.call_on(py, state.bind(py), &value)?.unbind();
             }
             (Fold::Max { by }, State::Best(best, measure)) => {
                 let new = measure_of(py, by.as_ref(), &value)?;

@@ -64,7 +64,7 @@ impl MapLogic {
     ) -> Result<(), PyFailure> {
         let none = py.None();
         let state = self.state.as_ref().unwrap_or(&none).bind(py);
-        let returned = self.mapper.call2(py, state, value)?;
+        let returned = self.mapper.call_on(py, state, &value)?;
         let pair = returned
             .cast::<PyTuple>()
             .ok()

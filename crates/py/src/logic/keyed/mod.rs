@@ -14,7 +14,7 @@ use std::sync::Arc;
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 
-use crate::callables::{calling, wrong_return};
+use crate::callables::{calling, describe, wrong_return};
 use crate::host::PyFailure;
 
 /// A function of the user, with what errors say of it.
@@ -40,17 +40,17 @@ impl Function {
         })
     }
 
-    /// Calls it with two arguments.
-    pub(crate) fn call2<'py>(
+    /// Calls it with a state and an item.
+    pub(crate) fn call_on<'py>(
         &self,
         py: Python<'py>,
-        first: &Bound<'py, PyAny>,
-        second: Py<PyAny>,
+        state: &Bound<'py, PyAny>,
+        item: &Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>, PyFailure> {
         self.callable
             .bind(py)
-            .call1((first, second))
-            .map_err(calling(self.role))
+            .call1((state, item))
+            .map_err(|error| calling(self.role)(error).with_item(describe(item.bind(py))))
     }
 
     /// The failure for a return value of the wrong type.

@@ -8,7 +8,7 @@ use millstream_engine::window::Clock;
 use pyo3::prelude::*;
 use pyo3::types::{PyDelta, PyTuple};
 
-use crate::callables::calling;
+use crate::callables::{calling, describe};
 use crate::host::PyFailure;
 use crate::logic::windows::{is_exactly, labeled_clock, native_clock};
 use crate::time::{clamped_micros, datetime_of, span_micros};
@@ -103,12 +103,9 @@ impl EventTime {
         } else {
             getter.bind(py).call1((value,))
         };
-        checked_micros(
-            &timestamp.map_err(&failed)?,
-            "the timestamp of a value",
-            step,
-        )
-        .map_err(failed)
+        timestamp
+            .and_then(|timestamp| checked_micros(&timestamp, "the timestamp of a value", step))
+            .map_err(|error| failed(error).with_item(describe(value)))
     }
 
     /// Whether the user says when a timestamp is due.

@@ -102,7 +102,7 @@ impl Fold<Py<PyAny>> for WindowFold {
         match (self, state) {
             (_, WindowState::Count(count)) => *count += 1,
             (Self::Fold { folder, .. }, WindowState::Object(state)) => {
-                *state = folder.call2(py, state.bind(py), value)?.unbind();
+                *state = folder.call_on(py, state.bind(py), &value)?.unbind();
             }
             (Self::Logic(builder), WindowState::Object(logic)) => {
                 Self::tell(builder, logic.bind(py), "on_value", Some(&value), emit)?;
@@ -126,7 +126,8 @@ impl Fold<Py<PyAny>> for WindowFold {
         match (self, state, later) {
             (_, WindowState::Count(count), WindowState::Count(more)) => *count += more,
             (Self::Fold { merger, .. }, WindowState::Object(state), WindowState::Object(later)) => {
-                *state = merger.call2(py, state.bind(py), later)?.unbind();
+                let merged = merger.callable.bind(py).call1((&*state, later));
+                *state = merged.map_err(calling(merger.role))?.unbind();
             }
             (Self::Logic(builder), WindowState::Object(logic), WindowState::Object(later)) => {
                 Self::tell(builder, logic.bind(py), "on_merge", Some(&later), emit)?;

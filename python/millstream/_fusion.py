@@ -10,7 +10,8 @@ Python function, such as one would write by hand::
             x0 = f0(x)
             y1 = f1(x0)
             if y1 is not True:
-                require_bool(1, y1)
+                if y1 is not False:
+                    require_bool(1, y1)
                 continue
             out.append(x0)
         return out
@@ -31,7 +32,7 @@ before it goes on, so a generator isn't interleaved with the steps behind it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -84,10 +85,15 @@ _serial = count()
 class Fused:
     """A run of stages as one function."""
 
-    def __init__(self, stages: list[Stage]) -> None:
-        """Write the function, and compile it."""
+    def __init__(self, stages: list[Stage], keyed: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Write the function, and compile it.
+
+        Args:
+            stages: What it does.
+            keyed: Whether only steps that need keys take what it makes.
+        """
         self._stages = stages
-        self._lines = _write(stages)
+        self._lines, self.is_keyed = _write(stages, keyed=keyed)
         self.source = "\n".join(line.text for line in self._lines)
         # By its file name, an entry of a traceback is known to be of this function.
         self._filename = f"<millstream fused steps {next(_serial)}>"
@@ -102,7 +108,7 @@ class Fused:
             names[f"f{number}"] = stage.function
             names[f"id{number}"] = stage.step_id
         exec(compile(self.source, self._filename, "exec"), names)  # noqa: S102
-        self.call: Callable[[list[Any]], list[Any]] = names["fused"]
+        self.call: Callable[[list[Any]], Any] = names["fused"]
 
     def explain(self, error: BaseException) -> Failed | None:
         """Say which stage an exception came from, and take our own entries off it.
@@ -141,8 +147,7 @@ class Fused:
             raise self._wrong_return(number, "a `str`", key)
 
     def _require_bool(self, number: int, keeps: object) -> None:
-        if keeps is not False:
-            raise self._wrong_return(number, "a `bool`", keeps)
+        raise self._wrong_return(number, "a `bool`", keeps)
 
     def _require_iterable(self, number: int, items: Any) -> list[Any]:
         try:
@@ -194,6 +199,7 @@ class _Writer:
         self.k = ""
         self.v = ""
         self.is_pair = False
+        self.is_keyed = False
 
     def begin(self, stage: int | None) -> None:
         self.stage = stage
@@ -231,20 +237,33 @@ class _Writer:
             self.is_pair = True
 
 
-def _write(stages: list[Stage]) -> list[_Line]:
+def _write(stages: list[Stage], *, keyed: bool) -> tuple[list[_Line], bool]:
+    """Write the function; say whether it returns keys and values in a list each."""
     writer = _Writer()
     writer.block("def fused(items):")
-    for position, segment in enumerate(_segments(stages)):
+    segments = _segments(stages)
+    for position, segment in enumerate(segments):
         if stages[segment[0]].kind == "flat_map_batch":
             writer.stage, writer.got = segment[0], ()
             if position > 0:
                 # No step is called without items.
-                writer.line("if not items: return items")
+                writer.line(_NOTHING_LEFT)
             writer.line("items = require_batch(#, f#(items))")
         else:
-            _write_loop(writer, stages, segment)
+            is_last = position + 1 == len(segments)
+            _write_loop(writer, stages, segment, keyed=keyed and is_last)
     writer.line("return items")
-    return writer.lines
+    lines = writer.lines
+    if writer.is_keyed:
+        # Two lists, even if nothing is left before the end.
+        both = f"{_NOTHING_LEFT}, items"
+        lines = [
+            replace(line, text=line.text.replace(_NOTHING_LEFT, both)) for line in lines
+        ]
+    return lines, writer.is_keyed
+
+
+_NOTHING_LEFT = "if not items: return items"
 
 
 def _segments(stages: list[Stage]) -> list[list[int]]:
@@ -264,20 +283,30 @@ def _segments(stages: list[Stage]) -> list[list[int]]:
     return segments
 
 
-def _write_loop(writer: _Writer, stages: list[Stage], segment: list[int]) -> None:
+def _write_loop(
+    writer: _Writer, stages: list[Stage], segment: list[int], *, keyed: bool
+) -> None:
     writer.x, writer.is_pair = "x", False
     writer.begin(None)
-    writer.line("out = []")
     outside = writer.indent
+    start = len(writer.lines)
     writer.block("for x in items:")
     for number in segment:
         writer.begin(number)
         _WRITE[stages[number].kind](writer)
     writer.begin(None)
-    whole = f"({writer.k}, {writer.v})" if writer.is_pair else writer.x
-    writer.line(f"out.append({whole})")
+    writer.is_keyed = keyed and writer.is_pair
+    if writer.is_keyed:
+        new, made = "keys, values = [], []", "keys, values"
+        writer.line(f"keys.append({writer.k})")
+        writer.line(f"values.append({writer.v})")
+    else:
+        new, made = "out = []", "out"
+        whole = f"({writer.k}, {writer.v})" if writer.is_pair else writer.x
+        writer.line(f"out.append({whole})")
     writer.indent = outside
-    writer.line("items = out")
+    writer.lines.insert(start, _Line("    " * outside + new, None, ()))
+    writer.line(f"items = {made}")
 
 
 def _map(writer: _Writer) -> None:
@@ -325,7 +354,7 @@ def _flatten(writer: _Writer) -> None:
 def _keep_if(writer: _Writer, call: str) -> None:
     writer.line(f"y# = {call}")
     writer.block("if y# is not True:")
-    writer.line("require_bool(#, y#)")
+    writer.line("if y# is not False: require_bool(#, y#)")
     writer.line("continue")
     writer.indent -= 1
 

@@ -208,10 +208,16 @@ def test_agrees_with_lists_of_the_values(  # noqa: PLR0917
         (key, (window_id, aggregated(values)))
         for key, (window_id, values) in lists.down
     ]
+
+    # How many batches reach a worker at once decides whether windows close in one turn,
+    # in the order in which they opened, or in several.
+    def in_order(results):
+        return sorted(results, key=lambda result: (result[0], result[1][0]))
+
     # By their text: 1 and 1.0 are different, and nan is nan.
-    assert repr(out.down) == repr(expected)
+    assert repr(in_order(out.down)) == repr(in_order(expected))
     assert repr(out.late) == repr(lists.late)
-    assert out.meta == lists.meta
+    assert in_order(out.meta) == in_order(lists.meta)
 
 
 class OneWindowLogic(win.WindowerLogic):

@@ -8,7 +8,7 @@ use std::fmt;
 
 use timely::Accountable;
 
-use crate::host::{Failure, Host};
+use crate::host::{Failure, Host, Rows};
 use crate::plan::StepId;
 use crate::room::LEAST_WEIGHT;
 
@@ -18,7 +18,7 @@ pub type Pairs<H> = Vec<(<H as Host>::Key, <H as Host>::Item)>;
 /// Items that travel together.
 pub enum Batch<H: Host> {
     /// Whole items.
-    Rows(Vec<H::Item>),
+    Rows(H::Rows),
     /// Items taken apart into key and value.
     Keyed(Pairs<H>),
 }
@@ -37,20 +37,33 @@ impl<H: Host> Batch<H> {
         self.len() == 0
     }
 
+    /// Whole items, one by one.
+    pub fn of_items(scope: H::Scope<'_>, items: Vec<H::Item>) -> Self {
+        Self::Rows(H::Rows::from_items(scope, items))
+    }
+
     /// About how many bytes of memory they take, judging by the first.
     pub fn weight(&self, scope: H::Scope<'_>) -> usize {
-        let first = match self {
-            Self::Rows(rows) => rows.first(),
-            Self::Keyed(pairs) => pairs.first().map(|(_, value)| value),
+        let each = match self {
+            Self::Rows(rows) => rows.weigh_first(scope),
+            Self::Keyed(pairs) => pairs.first().map(|(_, value)| H::weigh(scope, value)),
         };
-        let each = first.map_or(0, |item| H::weigh(scope, item));
-        self.len().saturating_mul(each.max(LEAST_WEIGHT))
+        self.len()
+            .saturating_mul(each.unwrap_or(0).max(LEAST_WEIGHT))
     }
 
     /// The items as whole rows.
-    pub fn into_rows(self, scope: H::Scope<'_>) -> Vec<H::Item> {
+    pub fn into_rows(self, scope: H::Scope<'_>) -> H::Rows {
         match self {
             Self::Rows(rows) => rows,
+            Self::Keyed(_) => H::Rows::from_items(scope, self.into_items(scope)),
+        }
+    }
+
+    /// The items, whole and one by one.
+    pub fn into_items(self, scope: H::Scope<'_>) -> Vec<H::Item> {
+        match self {
+            Self::Rows(rows) => rows.into_items(scope),
             Self::Keyed(pairs) => pairs
                 .into_iter()
                 .map(|(key, value)| H::join(scope, key, value))
@@ -62,6 +75,7 @@ impl<H: Host> Batch<H> {
     pub fn into_keyed(self, scope: H::Scope<'_>, step: &StepId) -> Result<Pairs<H>, Failure<H>> {
         match self {
             Self::Rows(rows) => rows
+                .into_items(scope)
                 .into_iter()
                 .map(|row| H::split(scope, step, row))
                 .collect(),
@@ -70,14 +84,17 @@ impl<H: Host> Batch<H> {
     }
 
     /// Adds the items of another batch behind these.
-    pub fn append(&mut self, scope: H::Scope<'_>, other: Self) {
-        match (&mut *self, other) {
-            (Self::Keyed(pairs), Self::Keyed(more)) => pairs.extend(more),
-            (Self::Rows(rows), more) => rows.extend(more.into_rows(scope)),
-            (Self::Keyed(_), more) => {
-                let mut rows = std::mem::take(self).into_rows(scope);
-                rows.extend(more.into_rows(scope));
-                *self = Self::Rows(rows);
+    #[must_use]
+    pub fn append(self, scope: H::Scope<'_>, other: Self) -> Self {
+        match (self, other) {
+            (Self::Keyed(mut pairs), Self::Keyed(more)) => {
+                pairs.extend(more);
+                Self::Keyed(pairs)
+            }
+            (first, more) => {
+                let mut items = first.into_items(scope);
+                items.extend(more.into_items(scope));
+                Self::of_items(scope, items)
             }
         }
     }
@@ -85,7 +102,7 @@ impl<H: Host> Batch<H> {
 
 impl<H: Host> Default for Batch<H> {
     fn default() -> Self {
-        Self::Rows(Vec::new())
+        Self::Rows(H::Rows::default())
     }
 }
 
@@ -93,9 +110,7 @@ impl<H: Host> Default for Batch<H> {
 impl<H: Host> Clone for Batch<H> {
     fn clone(&self) -> Self {
         H::attach(|scope| match self {
-            Self::Rows(rows) => {
-                Self::Rows(rows.iter().map(|item| H::clone_item(scope, item)).collect())
-            }
+            Self::Rows(rows) => Self::Rows(rows.share(scope)),
             Self::Keyed(pairs) => Self::Keyed(
                 pairs
                     .iter()

@@ -18,6 +18,8 @@ use crate::plan::StepId;
 pub trait Host: Sized + 'static {
     /// One item of a stream.
     type Item: Send + 'static;
+    /// Items that travel together, in the form in which the runtime hands them over.
+    type Rows: Rows<Self>;
     /// The key of a keyed item.
     type Key: Key;
     /// What a failed call into user code leaves behind.
@@ -57,15 +59,46 @@ pub trait Host: Sized + 'static {
 
     /// Makes one mapper of a run of stateless steps.
     ///
-    /// What it fails with must say in which of the steps ([`Failure::in_step`]).
+    /// What it fails with must say in which of the steps ([`Failure::in_step`]). If
+    /// only one step takes what it makes, and needs keys, that is `keyed_for`: the mapper
+    /// may then make a keyed batch.
     fn fuse(
         scope: Self::Scope<'_>,
         stages: &[&Self::Stage],
+        keyed_for: Option<&StepId>,
     ) -> Result<Arc<dyn FlatMapBatch<Self>>, Failure<Self>>;
 
     /// Reports a failure in a step that can't be raised any more, because the run is
     /// ending for another reason.
     fn report(scope: Self::Scope<'_>, step: &StepId, worker: usize, failure: Failure<Self>);
+}
+
+/// Whole items that travel together.
+///
+/// A runtime has a form of its own for many items, such as a list, in which sources
+/// hand them over and user code takes them; as long as nobody looks at single items,
+/// they stay in it.
+pub trait Rows<H: Host<Rows = Self>>: Default + Send + 'static {
+    /// Rows of these items.
+    fn from_items(scope: H::Scope<'_>, items: Vec<H::Item>) -> Self;
+
+    /// The single items.
+    fn into_items(self, scope: H::Scope<'_>) -> Vec<H::Item>;
+
+    /// How many items there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes the first takes; nothing if there is none.
+    fn weigh_first(&self, scope: H::Scope<'_>) -> Option<usize>;
+
+    /// Other rows of the same items.
+    #[must_use]
+    fn share(&self, scope: H::Scope<'_>) -> Self;
 }
 
 /// The key of a keyed item: text, with its hash at hand.
@@ -75,6 +108,12 @@ pub trait Key: Send + 'static {
 
     /// [`stable_hash`] of the text, computed once.
     fn stable_hash(&self) -> u64;
+
+    /// Whether it is the same text.
+    #[inline]
+    fn is_same(&self, other: &Self) -> bool {
+        self.stable_hash() == other.stable_hash() && self.as_str() == other.as_str()
+    }
 }
 
 /// The hash that decides which worker owns a key.

@@ -6,20 +6,17 @@
 //! Every method is called attached, with the scope in hand, and returns the
 //! user's error as a value.
 
+use crate::batch::Batch;
 use crate::clock::Micros;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
+use crate::operators::stateful_batch::keys::{AnyKeys, Keys};
 use crate::plan::StepId;
 
 /// Turns a batch into any number of items.
 pub trait FlatMapBatch<H: Host>: Send + Sync {
-    /// Maps `items`, and adds the results to `emit`.
-    fn flat_map(
-        &self,
-        scope: H::Scope<'_>,
-        items: Vec<H::Item>,
-        emit: &mut Vec<H::Item>,
-    ) -> Result<(), Failure<H>>;
+    /// Maps some items.
+    fn flat_map(&self, scope: H::Scope<'_>, items: H::Rows) -> Result<Batch<H>, Failure<H>>;
 }
 
 /// Decides which of two ways an item goes.
@@ -42,11 +39,10 @@ pub trait Inspector<H: Host>: Send + Sync {
 }
 
 /// What a source partition has said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Polled {
-    /// There may be more.
-    More,
-    /// There is no more; the batch is empty.
+pub enum Polled<H: Host> {
+    /// Here are some items, maybe none, and there may be more.
+    Batch(H::Rows),
+    /// There is no more.
     End,
     /// The whole run shall stop at once.
     Abort,
@@ -80,12 +76,8 @@ pub trait DynamicSource<H: Host>: Send + Sync {
 
 /// One part of a source, being read.
 pub trait SourcePartition<H: Host> {
-    /// Adds the items that are there to `emit`.
-    fn next_batch(
-        &mut self,
-        scope: H::Scope<'_>,
-        emit: &mut Vec<H::Item>,
-    ) -> Result<Polled, Failure<H>>;
+    /// Takes the items that are there.
+    fn next_batch(&mut self, scope: H::Scope<'_>) -> Result<Polled<H>, Failure<H>>;
 
     /// When to ask again; `None` leaves it to the engine.
     fn next_awake(&mut self, scope: H::Scope<'_>) -> Result<Option<Micros>, Failure<H>>;
@@ -127,13 +119,13 @@ pub trait DynamicSink<H: Host>: Send + Sync {
 /// One part of a sink, being written.
 pub trait SinkPartition<H: Host> {
     /// Writes items; when it returns, they are the sink's responsibility.
-    fn write_batch(&mut self, scope: H::Scope<'_>, items: Vec<H::Item>) -> Result<(), Failure<H>>;
+    fn write_batch(&mut self, scope: H::Scope<'_>, items: H::Rows) -> Result<(), Failure<H>>;
 
     /// Lets go of what it holds.
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
 }
 
-/// What becomes of the logic of a key after a call.
+/// What becomes of the state of a key after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It lives on.
@@ -145,19 +137,17 @@ pub enum Fate {
 /// A step that keeps state for each key; shared by all workers.
 pub trait StatefulBatch<H: Host>: Send + Sync {
     /// Begins on a worker. `wanted` says of each output whether anybody takes it.
-    fn start(&self, wanted: &[bool]) -> Box<dyn KeyBuilder<H>>;
-
-    /// Whether anybody can see in which order the keys of a batch are called. If not,
-    /// they are called as they come, and a key maybe more than once.
-    fn is_order_seen(&self) -> bool {
-        true
-    }
+    fn start(&self, wanted: &[bool]) -> KeyedStep<H>;
 }
 
-/// Makes the logic of a key when its first item arrives; one on each worker.
-pub trait KeyBuilder<H: Host> {
-    /// Makes the logic of one key.
-    fn build(&self, scope: H::Scope<'_>, key: &H::Key) -> Result<Box<dyn KeyLogic<H>>, Failure<H>>;
+/// A step that keeps state for each key, on one worker.
+pub struct KeyedStep<H: Host>(pub(crate) Box<dyn AnyKeys<H>>);
+
+impl<H: Host> KeyedStep<H> {
+    /// A step without keys so far.
+    pub fn new(logic: impl KeyedLogic<H>) -> Self {
+        Self(Box::new(Keys::new(logic)))
+    }
 }
 
 /// The most outputs that a step with state can have.
@@ -186,23 +176,64 @@ impl<H: Host> Emit<H> {
     }
 }
 
-/// The logic, and the state, of one key.
-pub trait KeyLogic<H: Host> {
+/// What a step does with the values of its keys; one on each worker. The engine keeps
+/// the state of each key, side by side.
+pub trait KeyedLogic<H: Host>: 'static {
+    /// What is kept of a key.
+    type State: 'static;
+
+    /// Makes the state of a key when its first item arrives.
+    fn build(&mut self, scope: H::Scope<'_>, key: &H::Key) -> Result<Self::State, Failure<H>>;
+
     /// Takes the values that arrived together out of `values`.
     fn on_batch(
         &mut self,
         scope: H::Scope<'_>,
+        state: &mut Self::State,
         values: &mut Vec<H::Item>,
         emit: &mut Emit<H>,
     ) -> Result<Fate, Failure<H>>;
 
     /// The moment that `notify_at` named has come.
-    fn on_notify(&mut self, scope: H::Scope<'_>, emit: &mut Emit<H>) -> Result<Fate, Failure<H>>;
+    fn on_notify(
+        &mut self,
+        _scope: H::Scope<'_>,
+        _state: &mut Self::State,
+        _emit: &mut Emit<H>,
+    ) -> Result<Fate, Failure<H>> {
+        Ok(Fate::Retain)
+    }
 
     /// There are no more items, of any key.
-    fn on_eof(&mut self, scope: H::Scope<'_>, emit: &mut Emit<H>) -> Result<Fate, Failure<H>>;
+    fn on_eof(
+        &mut self,
+        _scope: H::Scope<'_>,
+        _state: &mut Self::State,
+        _emit: &mut Emit<H>,
+    ) -> Result<Fate, Failure<H>> {
+        Ok(Fate::Retain)
+    }
 
     /// When to be notified next. Asked after each of the calls above; the latest
     /// answer holds.
-    fn notify_at(&mut self, scope: H::Scope<'_>) -> Result<Option<Micros>, Failure<H>>;
+    fn notify_at(
+        &mut self,
+        _scope: H::Scope<'_>,
+        _state: &mut Self::State,
+    ) -> Result<Option<Micros>, Failure<H>> {
+        Ok(None)
+    }
+
+    /// Whether the keys of a batch are called in the order of their text, for user code
+    /// whose calls can be seen. If not, they are called as they come; what they emit is
+    /// in the order of their text either way.
+    fn is_called_in_order(&self) -> bool {
+        true
+    }
+
+    /// Whether `notify_at` is asked at once, for user code whose calls can be seen. If
+    /// not, it is asked a few milliseconds later, once for all batches in between.
+    fn is_asked_at_once(&self) -> bool {
+        true
+    }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::host::Host;
-use crate::plan::{Core, Native, Operator, Plan, Step, StepId, StreamId};
+use crate::plan::{Core, Native, Operator, Plan, Sink, Step, StepId, StreamId};
 
 /// A dataflow, ready to be compiled.
 pub struct Physical<H: Host> {
@@ -156,7 +156,27 @@ impl<H: Host> Physical<H> {
     }
 }
 
+impl<H: Host> Physical<H> {
+    /// The step that alone takes what an operator makes, if it needs keys.
+    pub fn keyed_taker(&self, operator: &PhysicalOperator<H>) -> Option<&StepId> {
+        let [down] = operator.downs.as_slice() else {
+            return None;
+        };
+        let mut takers = self.operators.iter().filter(|op| op.ups.contains(down));
+        let taker = takers.next().filter(|taker| taker.needs_keys())?;
+        takers.next().is_none().then_some(&taker.written_as)
+    }
+}
+
 impl<H: Host> PhysicalOperator<H> {
+    /// Whether it takes every item apart into key and value.
+    fn needs_keys(&self) -> bool {
+        matches!(
+            &self.kind,
+            Kind::Core(Core::StatefulBatch(_) | Core::Output(Sink::Partitioned(_)))
+        )
+    }
+
     /// The steps that it stands for, as their author wrote them.
     pub fn steps(&self) -> Vec<String> {
         match &self.kind {

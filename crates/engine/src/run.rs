@@ -137,8 +137,8 @@ fn fuse_stages<H: Host>(physical: &Physical<H>) -> Result<FusedMappers<H>, Error
         for operator in &physical.operators {
             if let Kind::Fused(stages) = &operator.kind {
                 let stages: Vec<&H::Stage> = stages.iter().map(|stage| &*stage.stage).collect();
-                let mapper =
-                    H::fuse(scope, &stages).map_err(|failure| before_start(operator, failure))?;
+                let mapper = H::fuse(scope, &stages, physical.keyed_taker(operator))
+                    .map_err(|failure| before_start(operator, failure))?;
                 all.insert(operator.id.clone(), mapper);
             }
         }

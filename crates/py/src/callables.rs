@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyString, PyTuple};
 
 use crate::host::{PyFailure, Python3};
+use crate::rows::PyRows;
 
 /// The longest description of an item in an error message, in characters.
 const LONGEST: usize = 200;
@@ -70,6 +71,18 @@ pub(crate) fn calling(what: &str) -> impl Fn(PyErr) -> PyFailure + '_ {
 pub(crate) struct Named {
     pub(crate) callable: Py<PyAny>,
     pub(crate) name: String,
+}
+
+/// The items of any iterable.
+pub(crate) fn rows_of(items: Bound<'_, PyAny>, what: &str) -> Result<PyRows, PyFailure> {
+    match items.cast_into_exact::<PyList>() {
+        Ok(list) => Ok(PyRows::of_list(list)),
+        Err(error) => {
+            let mut emit = Vec::new();
+            extend(&mut emit, &error.into_inner(), what)?;
+            Ok(PyRows::Items(emit))
+        }
+    }
 }
 
 /// Adds the items of any iterable to `emit`.

@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use crate::callables::{describe, type_name};
 use crate::error::sentence;
 use crate::logic::fused::{PyStage, fuse};
+use crate::rows::PyRows;
 
 /// The Python interpreter.
 pub(crate) struct Python3;
@@ -21,6 +22,7 @@ pub(crate) type PyFailure = Failure<Python3>;
 
 impl Host for Python3 {
     type Item = Py<PyAny>;
+    type Rows = PyRows;
     type Key = PyKey;
     type Error = PyErr;
     type Scope<'a> = Python<'a>;
@@ -58,8 +60,8 @@ impl Host for Python3 {
             let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
             let pair =
                 pair.ok_or_else(|| needs(step, "`(key, value)` 2-tuples", item, PAIR_HINT))?;
-            let key = PyKey::new(&pair.get_item(0)?, step)?;
-            Ok((key, pair.get_item(1)?.unbind()))
+            let key = PyKey::new(pair.get_borrowed_item(0)?.to_owned(), step)?;
+            Ok((key, pair.get_borrowed_item(1)?.to_owned().unbind()))
         };
         split(&item).map_err(|error| {
             Failure::new("taking the key out of an item", error).with_item(describe(&item))
@@ -72,8 +74,12 @@ impl Host for Python3 {
             .map_or_else(|_| py.None(), |pair| pair.into_any().unbind())
     }
 
-    fn fuse(py: Python<'_>, stages: &[&PyStage]) -> Result<Arc<dyn FlatMapBatch<Self>>, PyFailure> {
-        fuse(py, stages)
+    fn fuse(
+        py: Python<'_>,
+        stages: &[&PyStage],
+        keyed_for: Option<&StepId>,
+    ) -> Result<Arc<dyn FlatMapBatch<Self>>, PyFailure> {
+        fuse(py, stages, keyed_for)
     }
 
     fn report(py: Python<'_>, step: &StepId, worker: usize, failure: PyFailure) {
@@ -155,15 +161,16 @@ pub(crate) struct PyKey {
 unsafe impl Send for PyKey {}
 
 impl PyKey {
-    fn new(key: &Bound<'_, PyAny>, step: &StepId) -> PyResult<Self> {
+    /// A key, for a step that needs one.
+    pub(crate) fn new(key: Bound<'_, PyAny>, step: &StepId) -> PyResult<Self> {
         let text = key
-            .cast::<PyString>()
-            .map_err(|_| needs(step, "`str` keys", key, ""))?;
+            .cast_into::<PyString>()
+            .map_err(|error| needs(step, "`str` keys", &error.into_inner(), ""))?;
         let utf8 = text.to_str()?;
         Ok(Self {
             utf8: std::ptr::from_ref(utf8),
             hash: stable_hash(utf8),
-            text: text.clone().unbind(),
+            text: text.unbind(),
         })
     }
 
@@ -190,5 +197,12 @@ impl Key for PyKey {
 
     fn stable_hash(&self) -> u64 {
         self.hash
+    }
+
+    #[inline]
+    fn is_same(&self, other: &Self) -> bool {
+        // Most often it is the same object, whose text need not be looked at.
+        self.hash == other.hash
+            && (self.text.as_ptr() == other.text.as_ptr() || self.as_str() == other.as_str())
     }
 }

@@ -11,6 +11,7 @@ mod host;
 mod logic;
 mod native;
 mod plan;
+mod rows;
 mod run;
 mod time;
 

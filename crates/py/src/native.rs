@@ -14,11 +14,11 @@ use crate::host::Python3;
 use crate::logic::aggregate::Aggregators;
 use crate::logic::fused::PyStage;
 use crate::logic::keyed::Function;
-use crate::logic::keyed::collect::CollectBuilder;
-use crate::logic::keyed::fold::{Fold, FoldBuilder};
-use crate::logic::keyed::join::{EmitMode, JoinBuilder};
-use crate::logic::keyed::map::MapBuilder;
-use crate::logic::keyed::stateful::StatefulBuilder;
+use crate::logic::keyed::collect::CollectStep;
+use crate::logic::keyed::fold::{Fold, FoldStep};
+use crate::logic::keyed::join::{EmitMode, JoinStep};
+use crate::logic::keyed::map::MapStep;
+use crate::logic::keyed::stateful::StatefulStep;
 use crate::logic::windows::{self, WindowFold, WindowStepBuilder};
 use crate::time::span_micros;
 
@@ -54,12 +54,12 @@ pub(crate) fn native(
         return Ok(vec![stage]);
     }
     let function = |role| Function::of(step, written_as, role);
-    let fold = |fold| keyed(FoldBuilder(Arc::new(fold)));
+    let fold = |fold| keyed(FoldStep(Arc::new(fold)));
     let native = match operator {
-        "stateful_map" => keyed(MapBuilder::new(function("mapper")?, false)),
-        "stateful_flat_map" => keyed(MapBuilder::new(function("mapper")?, true)),
-        "stateful" => keyed(StatefulBuilder(Arc::new(function("builder")?))),
-        "collect" => keyed(CollectBuilder {
+        "stateful_map" => keyed(MapStep::new(function("mapper")?, false)),
+        "stateful_flat_map" => keyed(MapStep::new(function("mapper")?, true)),
+        "stateful" => keyed(StatefulStep(Arc::new(function("builder")?))),
+        "collect" => keyed(CollectStep {
             timeout: timeout_of(&step.getattr("timeout")?)?,
             max_size: size_of(&step.getattr("max_size")?)?,
             clock: SystemClock::new(),
@@ -180,7 +180,7 @@ fn measure(step: &Bound<'_, PyAny>, written_as: &StepId) -> PyResult<Option<Func
 pub(crate) fn native_join(join: &Bound<'_, PyAny>) -> PyResult<Native<Python3>> {
     let insert: String = join.getattr("insert_mode")?.extract()?;
     let emit: String = join.getattr("emit_mode")?.extract()?;
-    Ok(keyed(JoinBuilder {
+    Ok(keyed(JoinStep {
         sides: join.getattr("sides")?.getattr("stream_ids")?.len()?,
         insert: match insert.as_str() {
             "first" => Insert::First,

@@ -25,7 +25,7 @@ pub(crate) fn branch<'scope, H: Host>(
         up,
         move |scope, _epoch, batch, [trues, falses]| {
             let (mut passed, mut rest) = (Vec::new(), Vec::new());
-            for item in batch.into_rows(scope) {
+            for item in batch.into_items(scope) {
                 if own.is_halted() {
                     return Ok(());
                 }
@@ -35,8 +35,8 @@ pub(crate) fn branch<'scope, H: Host>(
                     rest.push(item);
                 }
             }
-            trues.push(Batch::Rows(passed));
-            falses.push(Batch::Rows(rest));
+            trues.push(Batch::of_items(scope, passed));
+            falses.push(Batch::of_items(scope, rest));
             Ok(())
         },
     )

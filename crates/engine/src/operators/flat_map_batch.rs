@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::Host;
 use crate::logic::FlatMapBatch;
@@ -19,9 +18,7 @@ pub(crate) fn flat_map_batch<'scope, H: Host>(
     let mapper = Arc::clone(mapper);
     let [down] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
         let items = batch.into_rows(scope);
-        let mut emit = Vec::with_capacity(items.len());
-        mapper.flat_map(scope, items, &mut emit)?;
-        out.push(Batch::Rows(emit));
+        out.push(mapper.flat_map(scope, items)?);
         Ok(())
     });
     down

@@ -20,7 +20,7 @@ use crate::clock::Micros;
 use crate::context::Context;
 use crate::epoch::Ticker;
 use crate::halt::Reason;
-use crate::host::{Failure, Host};
+use crate::host::{Failure, Host, Rows};
 use crate::logic::{Polled, SourcePartition};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
@@ -207,9 +207,8 @@ impl<H: Host> Reader<H> {
         if !self.is_due(clock.wall()) {
             return Ok(true);
         }
-        let mut emit = Vec::new();
-        match self.part.get().next_batch(scope, &mut emit)? {
-            Polled::More => {}
+        let rows = match self.part.get().next_batch(scope)? {
+            Polled::Batch(rows) => rows,
             Polled::End => {
                 self.part.close(scope)?;
                 return Ok(false);
@@ -218,11 +217,11 @@ impl<H: Host> Reader<H> {
                 context.shared.halt.raise(Reason::Aborted);
                 return Ok(false);
             }
-        }
-        let otherwise = if emit.is_empty() {
+        };
+        let otherwise = if rows.is_empty() {
             Awake::At(clock.wall().after(EMPTY_PAUSE))
         } else {
-            let mut batch = Batch::Rows(emit);
+            let mut batch = Batch::Rows(rows);
             output.activate().give(&self.capability, &mut batch);
             Awake::Now
         };

@@ -20,14 +20,14 @@ pub(crate) fn inspect_debug<'scope, H: Host>(
     let step = operator.written_as.clone();
     let own = context.clone();
     let [down] = transform(context, operator, up, move |scope, epoch, batch, [out]| {
-        let items = batch.into_rows(scope);
+        let items = batch.into_items(scope);
         for item in &items {
             if own.is_halted() {
                 return Ok(());
             }
             inspector.inspect(scope, &step, item, epoch, own.worker)?;
         }
-        out.push(Batch::Rows(items));
+        out.push(Batch::of_items(scope, items));
         Ok(())
     });
     down

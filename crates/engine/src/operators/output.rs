@@ -94,7 +94,7 @@ fn route<'scope, H: Host>(
             sorter.put(sink.route(scope, &key, owners.len())?, value);
         }
         out.extend(sorter.drain().map(|(partition, values)| {
-            let values = Batch::Rows(values);
+            let values = Batch::of_items(scope, values);
             Parcel::new(&sender, scope, owners[partition], partition, values)
         }));
         Ok(())

@@ -25,8 +25,8 @@ pub(crate) fn redistribute<'scope, H: Host>(
     let sender = context.clone();
     let mut first = context.worker;
     let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
-        for piece in pieces(batch.into_rows(scope), workers) {
-            let piece = Batch::Rows(piece);
+        for piece in pieces(batch.into_items(scope), workers) {
+            let piece = Batch::of_items(scope, piece);
             out.push(Parcel::new(&sender, scope, first % workers, 0, piece));
             first += 1;
         }

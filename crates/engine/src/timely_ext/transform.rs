@@ -85,7 +85,7 @@ pub(crate) fn gather<H: Host>(
     let mut containers = arrival.containers.into_iter();
     let mut batch = containers.next().unwrap_or_default();
     for more in containers {
-        batch.append(scope, more);
+        batch = batch.append(scope, more);
     }
     (arrival.capability, arrival.epoch, batch)
 }

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use millstream_engine::batch::Batch;
 use millstream_engine::clock::{Micros, SystemClock};
 use millstream_engine::epoch::Epoch;
 use millstream_engine::error::Error;
-use millstream_engine::host::{Failure, Host, Key, stable_hash};
+use millstream_engine::host::{Failure, Host, Key, Rows, stable_hash};
 use millstream_engine::logic::{
-    DynamicSink, DynamicSource, Emit, Fate, FlatMapBatch, Inspector, KeyBuilder, KeyLogic,
+    DynamicSink, DynamicSource, Emit, Fate, FlatMapBatch, Inspector, KeyedLogic, KeyedStep,
     PartitionedSink, PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition,
     StatefulBatch,
 };
@@ -84,6 +85,7 @@ impl Key for Word {
 
 impl Host for Integers {
     type Item = Value;
+    type Rows = Values;
     type Key = Word;
     type Error = String;
     type Scope<'a> = ();
@@ -121,7 +123,11 @@ impl Host for Integers {
         Value::Pair(key.0, value.int())
     }
 
-    fn fuse((): (), stages: &[&Stage]) -> Result<Arc<dyn FlatMapBatch<Self>>, IntFailure> {
+    fn fuse(
+        (): (),
+        stages: &[&Stage],
+        _keyed_for: Option<&StepId>,
+    ) -> Result<Arc<dyn FlatMapBatch<Self>>, IntFailure> {
         let stages: Vec<Stage> = stages.iter().map(|stage| **stage).collect();
         Ok(Arc::new(Map(Box::new(move |items| {
             Ok(items
@@ -142,14 +148,40 @@ impl Host for Integers {
     fn report((): (), _step: &StepId, _worker: usize, _failure: IntFailure) {}
 }
 
+/// Values that travel together.
+#[derive(Default)]
+pub(crate) struct Values(pub(crate) Vec<Value>);
+
+impl Rows<Integers> for Values {
+    fn from_items((): (), items: Vec<Value>) -> Self {
+        Self(items)
+    }
+
+    fn into_items(self, (): ()) -> Vec<Value> {
+        self.0
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weigh_first(&self, (): ()) -> Option<usize> {
+        self.0.first().map(|_| 1)
+    }
+
+    fn share(&self, (): ()) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 type Mapper = dyn Fn(Vec<Value>) -> Result<Vec<Value>, String> + Send + Sync;
 
 struct Map(Box<Mapper>);
 
 impl FlatMapBatch<Integers> for Map {
-    fn flat_map(&self, (): (), items: Vec<Value>, emit: &mut Vec<Value>) -> Result<(), IntFailure> {
-        emit.extend((self.0)(items).map_err(|cause| Failure::new("mapping", cause))?);
-        Ok(())
+    fn flat_map(&self, (): (), items: Values) -> Result<Batch<Integers>, IntFailure> {
+        let made = (self.0)(items.0).map_err(|cause| Failure::new("mapping", cause))?;
+        Ok(Batch::Rows(Values(made)))
     }
 }
 
@@ -247,18 +279,20 @@ impl PartitionedSource<Integers> for Script {
 }
 
 impl SourcePartition<Integers> for ScriptPart {
-    fn next_batch(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Polled, IntFailure> {
+    fn next_batch(&mut self, (): ()) -> Result<Polled<Integers>, IntFailure> {
         use millstream_engine::clock::Clock;
         self.awake = None;
-        match self.acts.next() {
-            None => return Ok(Polled::End),
-            Some(Act::Batch(items)) => emit.extend(items),
-            Some(Act::Sleep(span)) => self.awake = Some(SystemClock::new().wall().after(span)),
-            Some(Act::Abort) => return Ok(Polled::Abort),
+        Ok(match self.acts.next() {
+            None => Polled::End,
+            Some(Act::Batch(items)) => Polled::Batch(Values(items)),
+            Some(Act::Sleep(span)) => {
+                self.awake = Some(SystemClock::new().wall().after(span));
+                Polled::Batch(Values::default())
+            }
+            Some(Act::Abort) => Polled::Abort,
             Some(Act::Fail(why)) => return Err(Failure::new("reading", why.to_owned())),
             Some(Act::Panic) => panic!("a defect"),
-        }
-        Ok(Polled::More)
+        })
     }
 
     fn next_awake(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
@@ -300,14 +334,14 @@ impl DynamicSource<Integers> for Counter {
 }
 
 impl SourcePartition<Integers> for CounterPart {
-    fn next_batch(&mut self, (): (), emit: &mut Vec<Value>) -> Result<Polled, IntFailure> {
+    fn next_batch(&mut self, (): ()) -> Result<Polled<Integers>, IntFailure> {
         if self.next >= self.until {
             return Ok(Polled::End);
         }
         let end = (self.next + self.batch).min(self.until);
-        emit.extend((self.next..end).map(Value::Int));
+        let items = (self.next..end).map(Value::Int).collect();
         self.next = end;
-        Ok(Polled::More)
+        Ok(Polled::Batch(Values(items)))
     }
 
     fn next_awake(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
@@ -344,7 +378,7 @@ struct CollectPart {
 }
 
 impl SinkPartition<Integers> for CollectPart {
-    fn write_batch(&mut self, (): (), items: Vec<Value>) -> Result<(), IntFailure> {
+    fn write_batch(&mut self, (): (), Values(items): Values) -> Result<(), IntFailure> {
         if let Some(write) = self.write {
             write(&items);
         }
@@ -412,50 +446,46 @@ impl PartitionedSink<Integers> for CollectPartitioned {
 /// Emits a running sum per key; at the end, the final sum, negated.
 pub(crate) struct RunningSum;
 
-struct SumLogic(i64);
-
 impl StatefulBatch<Integers> for RunningSum {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Integers>> {
-        Box::new(Self)
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
+        KeyedStep::new(Self)
     }
 }
 
-impl KeyBuilder<Integers> for RunningSum {
-    fn build(&self, (): (), _key: &Word) -> Result<Box<dyn KeyLogic<Integers>>, IntFailure> {
-        Ok(Box::new(SumLogic(0)))
-    }
-}
+impl KeyedLogic<Integers> for RunningSum {
+    type State = i64;
 
-impl KeyLogic<Integers> for SumLogic {
+    fn build(&mut self, (): (), _key: &Word) -> Result<i64, IntFailure> {
+        Ok(0)
+    }
+
     fn on_batch(
         &mut self,
         (): (),
+        sum: &mut i64,
         values: &mut Vec<Value>,
         emit: &mut Emit<Integers>,
     ) -> Result<Fate, IntFailure> {
         for value in values.drain(..) {
-            self.0 += value.int();
-            emit.push(Value::Int(self.0));
+            *sum += value.int();
+            emit.push(Value::Int(*sum));
         }
         // A sum of zero is forgotten.
-        Ok(if self.0 == 0 {
+        Ok(if *sum == 0 {
             Fate::Discard
         } else {
             Fate::Retain
         })
     }
 
-    fn on_notify(&mut self, (): (), _emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
-        unreachable!("never asked for")
-    }
-
-    fn on_eof(&mut self, (): (), emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
-        emit.push(Value::Int(-self.0));
+    fn on_eof(
+        &mut self,
+        (): (),
+        sum: &mut i64,
+        emit: &mut Emit<Integers>,
+    ) -> Result<Fate, IntFailure> {
+        emit.push(Value::Int(-*sum));
         Ok(Fate::Retain)
-    }
-
-    fn notify_at(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
-        Ok(None)
     }
 }
 

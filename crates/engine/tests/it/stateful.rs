@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::host::Failure;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 
 use crate::integers::{
     Act, Builder, IntFailure, Integers, RunningSum, Value, Word, ints, pair, settings,
@@ -26,6 +26,65 @@ fn keys_of_a_batch_are_called_in_order_with_all_their_values() {
         pair("b", 4),
         pair("a", -6),
         pair("b", -4),
+    ];
+    assert_eq!(out.items(), expected);
+}
+
+/// Emits what `RunningSum` does, but its keys are called as they come.
+struct Unordered(RunningSum);
+
+impl StatefulBatch<Integers> for Unordered {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
+        KeyedStep::new(Self(RunningSum))
+    }
+}
+
+impl KeyedLogic<Integers> for Unordered {
+    type State = i64;
+
+    fn build(&mut self, (): (), key: &Word) -> Result<i64, IntFailure> {
+        self.0.build((), key)
+    }
+
+    fn on_batch(
+        &mut self,
+        (): (),
+        sum: &mut i64,
+        values: &mut Vec<Value>,
+        emit: &mut Emit<Integers>,
+    ) -> Result<Fate, IntFailure> {
+        self.0.on_batch((), sum, values, emit)
+    }
+
+    fn is_called_in_order(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_keys_emit_is_in_order_even_if_they_are_called_as_they_come() {
+    let mut flow = Builder::default();
+    let batch = |keys: &[&str]| Act::Batch(keys.iter().map(|key| pair(key, 1)).collect());
+    let acts = vec![
+        batch(&["long key c", "long key b", "a", "long key b"]),
+        batch(&["long key b", "a"]),
+        batch(&["d", "long key c", "a", "d"]),
+    ];
+    let keyed = flow.acts("in", acts);
+    let sums = flow.stateful("sum", keyed, Unordered(RunningSum));
+    let out = flow.collect("out", sums);
+    flow.run(1).unwrap();
+    let expected = [
+        pair("a", 1),
+        pair("long key b", 1),
+        pair("long key b", 2),
+        pair("long key c", 1),
+        pair("a", 2),
+        pair("long key b", 3),
+        pair("a", 3),
+        pair("d", 1),
+        pair("d", 2),
+        pair("long key c", 2),
     ];
     assert_eq!(out.items(), expected);
 }
@@ -94,35 +153,38 @@ fn item_without_a_key_stops_the_run() {
 
 /// Asks for a notification, and emits how often it came. What it asks for depends on
 /// the value it got: 0 for none, 1 for soon, 2 for a moment long ago.
-struct Alarm;
+struct Alarm {
+    is_asked_at_once: bool,
+}
 
-struct AlarmLogic {
+struct AlarmState {
     at: Option<Micros>,
     rang: i64,
 }
 
 impl StatefulBatch<Integers> for Alarm {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Integers>> {
-        Box::new(Self)
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
+        KeyedStep::new(Self { ..*self })
     }
 }
 
-impl KeyBuilder<Integers> for Alarm {
-    fn build(&self, (): (), _key: &Word) -> Result<Box<dyn KeyLogic<Integers>>, IntFailure> {
-        Ok(Box::new(AlarmLogic { at: None, rang: 0 }))
-    }
-}
+impl KeyedLogic<Integers> for Alarm {
+    type State = AlarmState;
 
-impl KeyLogic<Integers> for AlarmLogic {
+    fn build(&mut self, (): (), _key: &Word) -> Result<AlarmState, IntFailure> {
+        Ok(AlarmState { at: None, rang: 0 })
+    }
+
     fn on_batch(
         &mut self,
         (): (),
+        state: &mut AlarmState,
         values: &mut Vec<Value>,
         _emit: &mut Emit<Integers>,
     ) -> Result<Fate, IntFailure> {
         let soon = SystemClock::new().wall().after(Duration::from_millis(40));
         for value in values.drain(..) {
-            self.at = match value.int() {
+            state.at = match value.int() {
                 0 => None,
                 1 => Some(soon),
                 2 => Some(Micros(0)),
@@ -132,28 +194,38 @@ impl KeyLogic<Integers> for AlarmLogic {
         Ok(Fate::Retain)
     }
 
-    fn on_notify(&mut self, (): (), emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
-        self.rang += 1;
-        emit.push(Value::Int(self.rang));
+    fn on_notify(
+        &mut self,
+        (): (),
+        state: &mut AlarmState,
+        emit: &mut Emit<Integers>,
+    ) -> Result<Fate, IntFailure> {
+        state.rang += 1;
+        emit.push(Value::Int(state.rang));
         Ok(Fate::Retain)
     }
 
-    fn on_eof(&mut self, (): (), _emit: &mut Emit<Integers>) -> Result<Fate, IntFailure> {
-        Ok(Fate::Retain)
+    fn notify_at(&mut self, (): (), state: &mut AlarmState) -> Result<Option<Micros>, IntFailure> {
+        Ok(state.at)
     }
 
-    fn notify_at(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
-        Ok(self.at)
+    fn is_asked_at_once(&self) -> bool {
+        self.is_asked_at_once
     }
 }
 
+/// What rings, whether keys are asked at once or later.
 fn rings(workers: usize, acts: Vec<Act>) -> Vec<Value> {
-    let mut flow = Builder::default();
-    let keyed = flow.acts("in", acts);
-    let alarms = flow.stateful("alarm", keyed, Alarm);
-    let out = flow.collect("out", alarms);
-    flow.run_with(settings(workers)).unwrap();
-    out.items()
+    let [one, other] = [true, false].map(|is_asked_at_once| {
+        let mut flow = Builder::default();
+        let keyed = flow.acts("in", acts.clone());
+        let alarms = flow.stateful("alarm", keyed, Alarm { is_asked_at_once });
+        let out = flow.collect("out", alarms);
+        flow.run_with(settings(workers)).unwrap();
+        out.items()
+    });
+    assert_eq!(one, other);
+    one
 }
 
 fn set(value: i64) -> Act {
@@ -190,7 +262,13 @@ fn timer_for_a_moment_long_ago_rings_once_per_batch_not_for_ever() {
 fn failure_names_the_key() {
     let mut flow = Builder::default();
     let keyed = flow.acts("in", vec![set(3)]);
-    let alarms = flow.stateful("alarm", keyed, Alarm);
+    let alarms = flow.stateful(
+        "alarm",
+        keyed,
+        Alarm {
+            is_asked_at_once: true,
+        },
+    );
     flow.collect("out", alarms);
     let text = format!("{:?}", flow.run(1).unwrap_err());
     assert!(text.contains(r#"key: Some("a")"#), "{text}");

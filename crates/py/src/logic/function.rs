@@ -1,30 +1,26 @@
 //! Plain functions: mappers, predicates, inspectors.
 
+use millstream_engine::batch::Batch;
 use millstream_engine::epoch::Epoch;
 use millstream_engine::host::Failure;
 use millstream_engine::logic::{FlatMapBatch, Inspector, Predicate};
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
-use crate::callables::{Named, calling, describe, extend, real_bool};
+use crate::callables::{Named, calling, describe, real_bool, rows_of};
 use crate::host::{PyFailure, Python3};
+use crate::rows::PyRows;
 
 /// The `mapper` of `flat_map_batch`.
 pub(crate) struct PyMapper(pub(crate) Named);
 
 impl FlatMapBatch<Python3> for PyMapper {
-    fn flat_map(
-        &self,
-        py: Python<'_>,
-        items: Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<(), PyFailure> {
+    fn flat_map(&self, py: Python<'_>, items: PyRows) -> Result<Batch<Python3>, PyFailure> {
         let failed = calling(&self.0.name);
-        let items = PyList::new(py, items).map_err(&failed)?;
+        let items = items.into_list(py).map_err(&failed)?;
         let mapper = self.0.callable.bind(py);
         let made = mapper.call1((items,)).map_err(&failed)?;
-        extend(emit, &made, &self.0.name)
+        rows_of(made, &self.0.name).map(Batch::Rows)
     }
 }
 

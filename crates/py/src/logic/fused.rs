@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use millstream_engine::batch::Batch;
 use millstream_engine::host::Failure;
 use millstream_engine::logic::FlatMapBatch;
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::callables::{calling, describe, extend};
-use crate::host::{PyFailure, Python3};
+use crate::callables::{calling, describe, rows_of};
+use crate::host::{PyFailure, PyKey, Python3};
+use crate::rows::PyRows;
 
 /// One step: a `millstream._fusion.Stage`.
 pub(crate) struct PyStage(Py<PyAny>);
@@ -34,22 +36,26 @@ impl PyStage {
 struct PyFused {
     fused: Py<PyAny>,
     call: Py<PyAny>,
+    /// The step that gets keys and values apart, as two lists; if there is one.
+    keyed_for: Option<StepId>,
 }
 
 pub(crate) fn fuse(
     py: Python<'_>,
     stages: &[&PyStage],
+    keyed_for: Option<&StepId>,
 ) -> Result<Arc<dyn FlatMapBatch<Python3>>, PyFailure> {
     let make = || {
         let stages = PyList::new(py, stages.iter().map(|stage| &stage.0))?;
         let fused = py
             .import("millstream._fusion")?
             .getattr("Fused")?
-            .call1((stages,))?;
-        let call = fused.getattr("call")?.unbind();
+            .call1((stages, keyed_for.is_some()))?;
+        let is_keyed: bool = fused.getattr("is_keyed")?.extract()?;
         Ok(PyFused {
+            call: fused.getattr("call")?.unbind(),
             fused: fused.unbind(),
-            call,
+            keyed_for: keyed_for.filter(|_| is_keyed).cloned(),
         })
     };
     let fused = make().map_err(|error| Failure::new("fusing steps", error))?;
@@ -57,17 +63,28 @@ pub(crate) fn fuse(
 }
 
 impl FlatMapBatch<Python3> for PyFused {
-    fn flat_map(
-        &self,
-        py: Python<'_>,
-        items: Vec<Py<PyAny>>,
-        emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<(), PyFailure> {
+    fn flat_map(&self, py: Python<'_>, items: PyRows) -> Result<Batch<Python3>, PyFailure> {
         let failed = |error| self.explain(py, error);
-        let items = PyList::new(py, items).map_err(failed)?;
+        let items = items.into_list(py).map_err(failed)?;
         let made = self.call.bind(py).call1((items,)).map_err(failed)?;
-        extend(emit, &made, "fused")
+        match &self.keyed_for {
+            None => rows_of(made, "fused").map(Batch::Rows),
+            Some(step) => keyed(&made, step).map_err(|error| {
+                let failure = Failure::new("taking the key out of an item", error);
+                failure.in_step(step.clone())
+            }),
+        }
     }
+}
+
+/// A batch of two lists: keys, and their values.
+fn keyed(made: &Bound<'_, PyAny>, step: &StepId) -> PyResult<Batch<Python3>> {
+    let (keys, values): (Bound<'_, PyList>, Bound<'_, PyList>) = made.extract()?;
+    let pairs = keys
+        .iter()
+        .zip(values.iter())
+        .map(|(key, value)| Ok((PyKey::new(key, step)?, value.unbind())));
+    pairs.collect::<PyResult<_>>().map(Batch::Keyed)
 }
 
 impl PyFused {

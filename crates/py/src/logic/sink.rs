@@ -4,10 +4,10 @@ use millstream_engine::logic::{DynamicSink, PartitionedSink, SinkPartition};
 use millstream_engine::plan::StepId;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
 use crate::callables::{calling, describe, instance_of, part_names, type_name};
 use crate::host::{PyFailure, PyKey, Python3};
+use crate::rows::PyRows;
 
 /// A `FixedPartitionedSink`.
 pub(crate) struct PyPartitionedSink(pub(crate) Py<PyAny>);
@@ -99,9 +99,9 @@ impl DynamicSink<Python3> for PyDynamicSink {
 struct PySinkPartition(Py<PyAny>);
 
 impl SinkPartition<Python3> for PySinkPartition {
-    fn write_batch(&mut self, py: Python<'_>, items: Vec<Py<PyAny>>) -> Result<(), PyFailure> {
+    fn write_batch(&mut self, py: Python<'_>, items: PyRows) -> Result<(), PyFailure> {
         let failed = calling("write_batch");
-        let items = PyList::new(py, items).map_err(&failed)?;
+        let items = items.into_list(py).map_err(&failed)?;
         self.0
             .bind(py)
             .call_method1(pyo3::intern!(py, "write_batch"), (items,))

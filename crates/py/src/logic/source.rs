@@ -7,7 +7,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::callables::{calling, extend, instance_of, not_iterable, part_names};
+use crate::callables::{calling, instance_of, not_iterable, part_names, rows_of};
 use crate::host::{PyFailure, Python3};
 use crate::time::moment;
 
@@ -70,11 +70,7 @@ impl DynamicSource<Python3> for PyDynamicSource {
 struct PySourcePartition(Py<PyAny>);
 
 impl SourcePartition<Python3> for PySourcePartition {
-    fn next_batch(
-        &mut self,
-        py: Python<'_>,
-        emit: &mut Vec<Py<PyAny>>,
-    ) -> Result<Polled, PyFailure> {
+    fn next_batch(&mut self, py: Python<'_>) -> Result<Polled<Python3>, PyFailure> {
         let taken = self
             .0
             .bind(py)
@@ -85,10 +81,10 @@ impl SourcePartition<Python3> for PySourcePartition {
                     // Its characters are hardly what was meant.
                     return Err(not_iterable(&batch, "next_batch"));
                 }
-                extend(emit, &batch, "next_batch")
+                rows_of(batch, "next_batch")
             });
         match taken {
-            Ok(()) => Ok(Polled::More),
+            Ok(rows) => Ok(Polled::Batch(rows)),
             Err(failure) if failure.cause.is_instance_of::<PyStopIteration>(py) => Ok(Polled::End),
             Err(failure) if is_abort(py, &failure.cause) => Ok(Polled::Abort),
             Err(failure) => Err(failure),

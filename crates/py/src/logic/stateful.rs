@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::plan::StepId;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -21,68 +21,83 @@ pub(crate) struct PyBuilder {
 }
 
 impl StatefulBatch<Python3> for PyBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(self.clone())
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(self.clone())
     }
 }
 
-impl KeyBuilder<Python3> for PyBuilder {
-    fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
+impl PyBuilder {
+    /// Does as a method of the logic says.
+    fn obey(
+        &self,
+        logic: &Bound<'_, PyAny>,
+        method: &str,
+        returned: PyResult<Bound<'_, PyAny>>,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        let returned = returned.map_err(calling(method))?;
+        emit_and_fate(logic, method, &self.step, &returned, emit)
+    }
+}
+
+impl KeyedLogic<Python3> for PyBuilder {
+    /// The user's `StatefulBatchLogic`.
+    type State = Py<PyAny>;
+
+    fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<Py<PyAny>, PyFailure> {
         let built = self.builder.bind(py).call1((py.None(),));
         let built = built.map_err(calling("builder"))?;
-        let logic = instance_of(
+        instance_of(
             built,
             "millstream.operators",
             "StatefulBatchLogic",
             "builder",
-        )?;
-        Ok(Box::new(PyLogic {
-            logic,
-            step: self.step.clone(),
-        }))
+        )
     }
-}
 
-struct PyLogic {
-    logic: Py<PyAny>,
-    step: StepId,
-}
-
-impl KeyLogic<Python3> for PyLogic {
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        logic: &mut Py<PyAny>,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        let failed = calling("on_batch");
-        let values = PyList::new(py, values.drain(..)).map_err(&failed)?;
-        let logic = self.logic.bind(py);
-        let returned = logic
-            .call_method1(pyo3::intern!(py, "on_batch"), (values,))
-            .map_err(&failed)?;
-        emit_and_fate(logic, "on_batch", &self.step, &returned, emit)
+        const METHOD: &str = "on_batch";
+        let values = PyList::new(py, values.drain(..)).map_err(calling(METHOD))?;
+        let logic = logic.bind(py);
+        let returned = logic.call_method1(pyo3::intern!(py, "on_batch"), (values,));
+        self.obey(logic, METHOD, returned, emit)
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        let logic = self.logic.bind(py);
-        let returned = logic
-            .call_method0(pyo3::intern!(py, "on_notify"))
-            .map_err(calling("on_notify"))?;
-        emit_and_fate(logic, "on_notify", &self.step, &returned, emit)
+    fn on_notify(
+        &mut self,
+        py: Python<'_>,
+        logic: &mut Py<PyAny>,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        let logic = logic.bind(py);
+        let returned = logic.call_method0(pyo3::intern!(py, "on_notify"));
+        self.obey(logic, "on_notify", returned, emit)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        let logic = self.logic.bind(py);
-        let returned = logic
-            .call_method0(pyo3::intern!(py, "on_eof"))
-            .map_err(calling("on_eof"))?;
-        emit_and_fate(logic, "on_eof", &self.step, &returned, emit)
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        logic: &mut Py<PyAny>,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        let logic = logic.bind(py);
+        let returned = logic.call_method0(pyo3::intern!(py, "on_eof"));
+        self.obey(logic, "on_eof", returned, emit)
     }
 
-    fn notify_at(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        let logic = self.logic.bind(py);
+    fn notify_at(
+        &mut self,
+        py: Python<'_>,
+        logic: &mut Py<PyAny>,
+    ) -> Result<Option<Micros>, PyFailure> {
         logic
+            .bind(py)
             .call_method0(pyo3::intern!(py, "notify_at"))
             .and_then(|at| moment(&at, "notify_at"))
             .map_err(calling("notify_at"))

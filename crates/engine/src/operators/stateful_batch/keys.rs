@@ -1,13 +1,9 @@
-//! The keys of one worker: their logic, their timers, and the order in which they
-//! are called.
+//! The keys of one worker: their state, their timers, and the order in which they are
+//! called and emit.
 //!
-//! Within a batch, and among those that are due, keys are called in the order of
-//! their text, so that results don't depend on hashing. Each key gets all values
-//! that arrived together in one call.
+//! What keys emit comes out in the order of their text, so that results don't depend on
+//! hashing. Each key gets all values that arrived together in one call.
 
-use std::cmp::Ordering;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -16,207 +12,185 @@ use crate::batch::Pairs;
 use crate::clock::Micros;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
-use crate::logic::{Emit, Fate, KeyBuilder, KeyLogic, PORTS, StatefulBatch};
+use crate::logic::{Emit, Fate, KeyedLogic};
+use crate::operators::stateful_batch::emitting::{Emitted, Emitting};
+use crate::operators::stateful_batch::order::{Sorted, sort};
 use crate::operators::stateful_batch::timers::Timers;
 
 /// How long a key waits that asks for the moment that it was just notified for.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What keys have emitted, output by output.
-pub(super) type Emitted<H> = [Pairs<H>; PORTS];
+/// The keys of one worker, whatever is kept of them.
+pub(crate) trait AnyKeys<H: Host> {
+    /// Calls each key with its values.
+    fn on_batch(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        pairs: Pairs<H>,
+    ) -> Result<Emitted<H>, Failure<H>>;
+
+    /// Notifies each key that is due; at the end, tells every key.
+    fn on_time(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        now: Micros,
+        has_ended: bool,
+    ) -> Result<Emitted<H>, Failure<H>>;
+
+    /// Whether there are keys that have not been asked yet when to notify them.
+    fn is_unsettled(&self) -> bool;
+
+    /// Asks those keys.
+    fn settle(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
+
+    /// When the first key is to be notified, as far as they have been asked.
+    fn next_due(&self) -> Option<Micros>;
+}
+
+/// No place in a batch.
+const NONE: u32 = u32::MAX;
 
 /// One key.
-struct Slot<H: Host> {
+struct Slot<H: Host, S> {
     key: H::Key,
     /// Its place in the order of all keys that have one; a newer key has none yet.
     rank: Option<u32>,
-    /// None before the first call, and after the key was discarded.
-    logic: Option<Box<dyn KeyLogic<H>>>,
+    /// The first and the last place of its values in the batch at hand.
+    first: u32,
+    last: u32,
+    is_unsettled: bool,
+    /// None before the first call.
+    state: Option<S>,
     /// When it is to be notified.
     due: Option<Micros>,
     /// The moment that its last call was a notification for.
     notified: Option<Micros>,
 }
 
-/// All keys of one worker.
-pub(super) struct Keys<H: Host> {
-    context: Context<H>,
-    builder: Rc<dyn KeyBuilder<H>>,
-    is_order_seen: bool,
-    slots: Vec<Option<Slot<H>>>,
+/// All keys of one worker, and the logic of their step.
+pub(crate) struct Keys<H: Host, L: KeyedLogic<H>> {
+    logic: L,
+    slots: Vec<Option<Slot<H, L::State>>>,
     /// Slots that are empty.
-    free: Vec<usize>,
+    free: Vec<u32>,
     /// Finds the slot of a key.
-    index: HashTable<usize>,
-    /// How many places were sorted by text, for want of ranks, since keys were ranked.
+    index: HashTable<u32>,
+    /// How many keys were sorted by text, for want of ranks, since keys were ranked.
     sorted_by_text: usize,
     timers: Timers,
+    /// Keys to be asked when to notify them.
+    unsettled: Vec<u32>,
+    buffers: Buffers<H>,
+}
+
+/// What is used again for each batch.
+struct Buffers<H: Host> {
+    /// The values of the batch at hand, in the order of arrival.
+    items: Vec<Option<H::Item>>,
+    /// For each of them, the place of the next value of the same key.
+    next: Vec<u32>,
+    /// The keys of the batch at hand, each once.
+    called: Vec<u32>,
     /// The values of the key that is being called.
     values: Vec<H::Item>,
     /// What the key that is being called emits.
     emit: Emit<H>,
 }
 
-impl<H: Host> Keys<H> {
-    pub(super) fn new(
-        context: Context<H>,
-        step: &Arc<dyn StatefulBatch<H>>,
-        wanted: &[bool],
-    ) -> Self {
+/// Why a key is called.
+#[derive(Clone, Copy)]
+enum Event {
+    /// Its values, which are in the buffer for them, have arrived.
+    Values,
+    /// The moment that it named has come.
+    Due,
+    /// There are no more items.
+    End,
+}
+
+impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
+    pub(crate) fn new(logic: L) -> Self {
         Self {
-            context,
-            builder: step.start(wanted).into(),
-            is_order_seen: step.is_order_seen(),
+            logic,
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
             sorted_by_text: 0,
             timers: Timers::default(),
-            values: Vec::new(),
-            emit: Emit::new(),
+            unsettled: Vec::new(),
+            buffers: Buffers {
+                items: Vec::new(),
+                next: Vec::new(),
+                called: Vec::new(),
+                values: Vec::new(),
+                emit: Emit::new(),
+            },
         }
     }
 
-    /// When the first key is to be notified.
-    pub(super) fn next_due(&self) -> Option<Micros> {
-        self.timers.next()
+    /// Sorts the values by key: finds for each key the chain of its values.
+    fn chain(&mut self, pairs: Pairs<H>) {
+        for (key, value) in pairs {
+            let place = index_of(self.buffers.items.len());
+            let number = self.find_or_insert(key);
+            self.buffers.items.push(Some(value));
+            self.buffers.next.push(NONE);
+            let Some(slot) = &mut self.slots[number as usize] else {
+                continue;
+            };
+            if slot.first == NONE {
+                slot.first = place;
+                self.buffers.called.push(number);
+            } else {
+                self.buffers.next[slot.last as usize] = place;
+            }
+            slot.last = place;
+        }
     }
 
-    /// Whether a key is to be notified by now.
-    pub(super) fn is_due(&self, now: Micros) -> bool {
-        self.next_due().is_some_and(|at| at <= now)
-    }
-
-    /// Calls each key with its values.
-    pub(super) fn on_batch(
-        &mut self,
-        scope: H::Scope<'_>,
-        pairs: Pairs<H>,
-    ) -> Result<Emitted<H>, Failure<H>> {
-        let mut emitted: Emitted<H> = std::array::from_fn(|_| Vec::new());
-        emitted[0].reserve(pairs.len());
-        let prefixes: Vec<u64> = if self.is_order_seen {
-            pairs.iter().map(|(key, _)| prefix(key.as_str())).collect()
-        } else {
-            Vec::new()
+    /// Moves the values of a key to the buffer for them.
+    fn gather_values(&mut self, number: u32) {
+        let Some(slot) = &mut self.slots[number as usize] else {
+            return;
         };
-        let (numbers, mut items): (Vec<usize>, Vec<Option<H::Item>>) = pairs
-            .into_iter()
-            .map(|(key, value)| (self.find_or_insert(key), Some(value)))
-            .unzip();
-        let builder = Rc::clone(&self.builder);
-        let mut values = std::mem::take(&mut self.values);
-        let mut places = self
-            .places_in_order(&numbers, &prefixes)
-            .into_iter()
-            .peekable();
-        while let Some(place) = places.next() {
-            let number = numbers[place];
-            values.extend(items[place].take());
-            while let Some(more) = places.next_if(|&next| numbers[next] == number) {
-                values.extend(items[more].take());
-            }
-            self.call(scope, number, &mut emitted, |slot, emit| {
-                slot.notified = None;
-                let logic = match &mut slot.logic {
-                    Some(logic) => logic,
-                    None => slot.logic.insert(builder.build(scope, &slot.key)?),
-                };
-                logic.on_batch(scope, &mut values, emit)
-            })?;
-            values.clear();
+        let mut place = std::mem::replace(&mut slot.first, NONE);
+        while place != NONE {
+            let buffers = &mut self.buffers;
+            buffers.values.extend(buffers.items[place as usize].take());
+            place = buffers.next[place as usize];
         }
-        self.values = values;
-        Ok(emitted)
-    }
-
-    /// The places of a batch in the order in which they are to be processed: by key,
-    /// and for each key as they arrived.
-    fn places_in_order(&mut self, numbers: &[usize], prefixes: &[u64]) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..numbers.len()).collect();
-        if !self.is_order_seen {
-            return places;
-        }
-        let ranks: Option<Vec<u32>> = numbers.iter().map(|&number| self.rank(number)).collect();
-        if let Some(ranks) = ranks {
-            places.sort_unstable_by_key(|&place| (ranks[place], place));
-        } else {
-            // Stable, so that the values of a key stay in order.
-            places.sort_by(|&left, &right| {
-                let by_prefix = prefixes[left].cmp(&prefixes[right]);
-                by_prefix.then_with(|| self.compare(numbers[left], numbers[right]))
-            });
-            self.sorted_by_text += places.len();
-            if self.sorted_by_text >= self.index.len() {
-                self.rank_all();
-            }
-        }
-        places
-    }
-
-    fn rank(&self, number: usize) -> Option<u32> {
-        self.slots[number].as_ref()?.rank
-    }
-
-    /// Notifies each key that is due; at the end, tells every key.
-    pub(super) fn on_time(
-        &mut self,
-        scope: H::Scope<'_>,
-        now: Micros,
-        has_ended: bool,
-    ) -> Result<Emitted<H>, Failure<H>> {
-        let mut emitted = std::array::from_fn(|_| Vec::new());
-        let mut due = self.timers.take_due(now);
-        due.sort_unstable_by(|left, right| self.compare(*left, *right));
-        for number in due {
-            self.call(scope, number, &mut emitted, |slot, emit| {
-                slot.notified = slot.due.take();
-                match &mut slot.logic {
-                    Some(logic) => logic.on_notify(scope, emit),
-                    None => Ok(Fate::Discard),
-                }
-            })?;
-        }
-        if has_ended {
-            for number in self.in_order() {
-                self.call(scope, number, &mut emitted, |slot, emit| {
-                    match &mut slot.logic {
-                        Some(logic) => logic.on_eof(scope, emit),
-                        None => Ok(Fate::Discard),
-                    }
-                })?;
-            }
-        }
-        Ok(emitted)
     }
 
     /// Calls a key, collects what it emits, and lets go of it if it is done;
     /// otherwise asks when it wants to be notified.
     fn call(
         &mut self,
+        context: &Context<H>,
         scope: H::Scope<'_>,
-        number: usize,
-        emitted: &mut Emitted<H>,
-        call: impl FnOnce(&mut Slot<H>, &mut Emit<H>) -> Result<Fate, Failure<H>>,
+        number: u32,
+        emitting: &mut Emitting<H>,
+        event: Event,
     ) -> Result<(), Failure<H>> {
-        if self.context.is_halted() {
+        if context.is_halted() {
             return Ok(());
         }
-        let Some(slot) = self.slots[number].as_mut() else {
+        let Some(slot) = self.slots[number as usize].as_mut() else {
             return Ok(());
         };
-        let mut emit = std::mem::replace(&mut self.emit, Emit::new());
-        let fate = call(slot, &mut emit).map_err(|failure| failure.with_key(slot.key.as_str()))?;
-        for (emitted, made) in emitted.iter_mut().zip(&mut emit.ports) {
-            emitted.extend(
-                made.drain(..)
-                    .map(|value| (H::clone_key(scope, &slot.key), value)),
-            );
-        }
-        self.emit = emit;
+        let fate = tell(&mut self.logic, scope, slot, event, &mut self.buffers)
+            .map_err(|failure| failure.with_key(slot.key.as_str()))?;
+        emitting.take(scope, &slot.key, slot.rank, &mut self.buffers.emit);
         match fate {
             Fate::Discard => self.remove(number),
-            Fate::Retain => self.ask(scope, number)?,
+            Fate::Retain if self.logic.is_asked_at_once() => self.ask(context, scope, number)?,
+            Fate::Retain => {
+                if !slot.is_unsettled {
+                    slot.is_unsettled = true;
+                    self.unsettled.push(number);
+                }
+            }
         }
         Ok(())
     }
@@ -225,18 +199,25 @@ impl<H: Host> Keys<H> {
     ///
     /// A key that was just notified for a moment, and asks for one that is no later, would
     /// keep the worker busy for nothing: it is notified again after a pause only.
-    fn ask(&mut self, scope: H::Scope<'_>, number: usize) -> Result<(), Failure<H>> {
-        let Some(slot) = self.slots[number].as_mut() else {
+    fn ask(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        number: u32,
+    ) -> Result<(), Failure<H>> {
+        let Some(slot) = self.slots[number as usize].as_mut() else {
             return Ok(());
         };
-        let Some(logic) = &mut slot.logic else {
+        slot.is_unsettled = false;
+        let Some(state) = &mut slot.state else {
             return Ok(());
         };
-        let at = logic
-            .notify_at(scope)
+        let at = self
+            .logic
+            .notify_at(scope, state)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?
             .map(|at| match slot.notified {
-                Some(notified) if at <= notified => self.context.shared.clock.wall().after(PAUSE),
+                Some(notified) if at <= notified => context.shared.clock.wall().after(PAUSE),
                 _ => at,
             });
         self.timers.set(number, slot.due, at);
@@ -244,74 +225,87 @@ impl<H: Host> Keys<H> {
         Ok(())
     }
 
-    /// Compares two keys by their text, which their ranks stand for.
-    fn compare(&self, left: usize, right: usize) -> Ordering {
-        if left == right {
-            return Ordering::Equal;
+    /// Ranks all keys anew once as many keys were sorted without ranks as there are: so it
+    /// costs no more than they did, and if keys are seen again, most comparisons are of
+    /// numbers.
+    fn note_sorted(&mut self, sorted: Sorted, count: usize) {
+        if sorted == Sorted::ByRank {
+            return;
         }
-        let (Some(left), Some(right)) = (&self.slots[left], &self.slots[right]) else {
-            return left.cmp(&right);
-        };
-        match (left.rank, right.rank) {
-            (Some(left), Some(right)) => left.cmp(&right),
-            _ => left.key.as_str().cmp(right.key.as_str()),
+        self.sorted_by_text += count;
+        if self.sorted_by_text < self.index.len() {
+            return;
         }
-    }
-
-    /// All keys, in the order of their text.
-    fn in_order(&self) -> Vec<usize> {
-        let mut numbers: Vec<usize> = (0..self.slots.len())
-            .filter(|&number| self.slots[number].is_some())
-            .collect();
-        numbers.sort_unstable_by(|left, right| self.compare(*left, *right));
-        numbers
-    }
-
-    /// Ranks all keys anew. Done when as many places were sorted without ranks as there
-    /// are keys, so it costs no more than they did, and if keys are seen again, most
-    /// comparisons are of numbers.
-    fn rank_all(&mut self) {
-        for (rank, number) in self.in_order().into_iter().enumerate() {
-            if let Some(slot) = self.slots[number].as_mut() {
-                slot.rank = u32::try_from(rank).ok();
+        for (rank, number) in (0..).zip(self.in_order()) {
+            if let Some(slot) = self.slots[number as usize].as_mut() {
+                slot.rank = Some(rank);
             }
         }
         self.sorted_by_text = 0;
     }
 
-    fn find_or_insert(&mut self, key: H::Key) -> usize {
+    /// All keys, in the order of their text.
+    fn in_order(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = (0..index_of(self.slots.len()))
+            .filter(|&number| self.slots[number as usize].is_some())
+            .collect();
+        self.sort(&mut numbers);
+        numbers
+    }
+
+    fn sort(&self, numbers: &mut [u32]) -> Sorted {
+        let slot = |number: u32| self.slots[number as usize].as_ref();
+        sort(
+            numbers,
+            |number| slot(number)?.rank,
+            |number| slot(number).map_or("", |slot| slot.key.as_str()),
+        )
+    }
+
+    #[inline]
+    fn find_or_insert(&mut self, key: H::Key) -> u32 {
         let slots = &self.slots;
         let hash = key.stable_hash();
-        let is_same = |&number: &usize| {
-            slots[number]
+        let is_same = |&number: &u32| {
+            slots[number as usize]
                 .as_ref()
-                .is_some_and(|slot| slot.key.as_str() == key.as_str())
+                .is_some_and(|slot| slot.key.is_same(&key))
         };
         if let Some(&number) = self.index.find(hash, is_same) {
             return number;
         }
+        self.insert(hash, key)
+    }
+
+    fn insert(&mut self, hash: u64, key: H::Key) -> u32 {
         let slot = Some(Slot {
             key,
             rank: None,
-            logic: None,
+            first: NONE,
+            last: NONE,
+            is_unsettled: false,
+            state: None,
             due: None,
             notified: None,
         });
         let number = if let Some(number) = self.free.pop() {
-            self.slots[number] = slot;
+            self.slots[number as usize] = slot;
             number
         } else {
             self.slots.push(slot);
-            self.slots.len() - 1
+            index_of(self.slots.len() - 1)
         };
         let slots = &self.slots;
-        self.index
-            .insert_unique(hash, number, |&number| hash_of(slots, number));
+        self.index.insert_unique(hash, number, |&number| {
+            slots[number as usize]
+                .as_ref()
+                .map_or(0, |slot| slot.key.stable_hash())
+        });
         number
     }
 
-    fn remove(&mut self, number: usize) {
-        let Some(slot) = self.slots[number].take() else {
+    fn remove(&mut self, number: u32) {
+        let Some(slot) = self.slots[number as usize].take() else {
             return;
         };
         self.timers.set(number, slot.due, None);
@@ -323,32 +317,105 @@ impl<H: Host> Keys<H> {
     }
 }
 
-/// The first eight bytes of a text, as a number with the same order.
-fn prefix(text: &str) -> u64 {
-    let mut bytes = [0; 8];
-    let length = text.len().min(bytes.len());
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-    u64::from_be_bytes(bytes)
-}
-
-fn hash_of<H: Host>(slots: &[Option<Slot<H>>], number: usize) -> u64 {
-    slots[number]
-        .as_ref()
-        .map_or(0, |slot| slot.key.stable_hash())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::prefix;
-
-    proptest! {
-        #[test]
-        fn prefixes_have_the_order_of_their_texts(left: String, right: String) {
-            let by_text = left.as_bytes().cmp(right.as_bytes());
-            let by_prefix = prefix(&left).cmp(&prefix(&right));
-            prop_assert!(by_prefix.is_eq() || by_prefix == by_text);
+impl<H: Host, L: KeyedLogic<H>> AnyKeys<H> for Keys<H, L> {
+    fn on_batch(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        pairs: Pairs<H>,
+    ) -> Result<Emitted<H>, Failure<H>> {
+        let mut emitting = Emitting::new(self.logic.is_called_in_order(), pairs.len());
+        self.chain(pairs);
+        let mut called = std::mem::take(&mut self.buffers.called);
+        if self.logic.is_called_in_order() {
+            let sorted = self.sort(&mut called);
+            self.note_sorted(sorted, called.len());
         }
+        for number in called.drain(..) {
+            self.gather_values(number);
+            self.call(context, scope, number, &mut emitting, Event::Values)?;
+            self.buffers.values.clear();
+        }
+        self.buffers.called = called;
+        self.buffers.items.clear();
+        self.buffers.next.clear();
+        let (emitted, sorted, count) = emitting.finish();
+        self.note_sorted(sorted, count);
+        Ok(emitted)
     }
+
+    fn on_time(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        now: Micros,
+        has_ended: bool,
+    ) -> Result<Emitted<H>, Failure<H>> {
+        let mut emitting = Emitting::new(true, 0);
+        let mut due = self.timers.take_due(now);
+        self.sort(&mut due);
+        for number in due {
+            self.call(context, scope, number, &mut emitting, Event::Due)?;
+        }
+        if has_ended {
+            for number in self.in_order() {
+                self.call(context, scope, number, &mut emitting, Event::End)?;
+            }
+        }
+        Ok(emitting.finish().0)
+    }
+
+    fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    fn settle(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        let mut unsettled = std::mem::take(&mut self.unsettled);
+        for number in unsettled.drain(..) {
+            self.ask(context, scope, number)?;
+        }
+        self.unsettled = unsettled;
+        Ok(())
+    }
+
+    fn next_due(&self) -> Option<Micros> {
+        self.timers.next()
+    }
+}
+
+/// Calls the logic for one key.
+#[inline]
+fn tell<H: Host, L: KeyedLogic<H>>(
+    logic: &mut L,
+    scope: H::Scope<'_>,
+    slot: &mut Slot<H, L::State>,
+    event: Event,
+    buffers: &mut Buffers<H>,
+) -> Result<Fate, Failure<H>> {
+    let emit = &mut buffers.emit;
+    match (event, &mut slot.state) {
+        (Event::Values, state) => {
+            slot.notified = None;
+            let state = match state {
+                Some(state) => state,
+                None => state.insert(logic.build(scope, &slot.key)?),
+            };
+            logic.on_batch(scope, state, &mut buffers.values, emit)
+        }
+        (Event::Due, Some(state)) => {
+            slot.notified = slot.due.take();
+            logic.on_notify(scope, state, emit)
+        }
+        (Event::End, Some(state)) => logic.on_eof(scope, state, emit),
+        (Event::Due | Event::End, None) => Ok(Fate::Discard),
+    }
+}
+
+/// The number of a slot, or of a place in a batch.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "four billion keys, or items in a batch, are more than memory holds"
+)]
+fn index_of(length: usize) -> u32 {
+    length as u32
 }

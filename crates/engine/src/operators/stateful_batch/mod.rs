@@ -4,10 +4,13 @@
 //! one worker. What a worker does with its keys is in [`keys`], free of timely;
 //! here are only the routing, and the timely operator around it.
 
-mod keys;
+mod emitting;
+pub(crate) mod keys;
+mod order;
 mod timers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -17,13 +20,15 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::{Host, Key};
 use crate::logic::StatefulBatch;
-use crate::operators::stateful_batch::keys::Keys;
 use crate::physical::PhysicalOperator;
 use crate::timely_ext::BatchStream;
 use crate::timely_ext::exchange::{Parcel, Sorter, exchange};
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::transform::{gather, transform};
+
+/// How long keys of a busy step may wait to be asked when to notify them.
+const SETTLE_EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) fn stateful_batch<'scope, H: Host>(
     context: &Context<H>,
@@ -75,7 +80,8 @@ fn apply<'scope, H: Host>(
 ) -> Vec<BatchStream<'scope, H>> {
     let scope = up.scope();
     let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
-    let mut timer = Timer::new(scope.activator_for(operator_builder.operator_info().address));
+    let activator = scope.activator_for(operator_builder.operator_info().address);
+    let mut timer = Timer::new(activator.clone());
     let mut input = operator_builder.new_input(up, Pipeline);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
     let (mut outputs, downs): (Vec<_>, Vec<_>) = wanted
@@ -84,7 +90,8 @@ fn apply<'scope, H: Host>(
         .unzip();
 
     let step = operator.written_as.clone();
-    let mut keys = Keys::new(context.clone(), builder, wanted);
+    let mut keys = builder.start(wanted).0;
+    let mut settled_at = Duration::ZERO;
     let context = context.clone();
     operator_builder.build(move |capabilities| {
         // Held at the input's frontier, one for each output, to emit what timers and the
@@ -104,7 +111,11 @@ fn apply<'scope, H: Host>(
                     held.downgrade(&frontier);
                 }
             }
-            if !arrivals.is_empty() || keys.is_due(wall) || has_ended {
+            let is_due = keys.next_due().is_some_and(|at| at <= wall);
+            let now = context.shared.clock.monotonic();
+            let settles = keys.is_unsettled()
+                && (arrivals.is_empty() || now.saturating_sub(settled_at) >= SETTLE_EVERY);
+            if !arrivals.is_empty() || is_due || settles || has_ended {
                 H::attach(|scope| {
                     let outcome = (|| {
                         for arrival in arrivals {
@@ -112,12 +123,17 @@ fn apply<'scope, H: Host>(
                                 return Ok(());
                             }
                             let (capability, _, batch) = gather(scope, arrival);
-                            let made = keys.on_batch(scope, batch.into_keyed(scope, &step)?)?;
+                            let made =
+                                keys.on_batch(&context, scope, batch.into_keyed(scope, &step)?)?;
                             for (output, made) in outputs.iter_mut().zip(made) {
                                 output.activate().give(&capability, &mut Batch::Keyed(made));
                             }
                         }
-                        let made = keys.on_time(scope, wall, has_ended)?;
+                        if settles {
+                            keys.settle(&context, scope)?;
+                            settled_at = now;
+                        }
+                        let made = keys.on_time(&context, scope, wall, has_ended)?;
                         for ((output, made), held) in outputs.iter_mut().zip(made).zip(&held) {
                             output.activate().give(held, &mut Batch::Keyed(made));
                         }
@@ -130,8 +146,10 @@ fn apply<'scope, H: Host>(
             }
             if has_ended {
                 held.clear();
+            } else if keys.is_unsettled() {
+                // To settle them as soon as nothing arrives.
+                activator.activate();
             } else if let Some(due) = keys.next_due() {
-                let now = context.shared.clock.monotonic();
                 timer.wake_after(due.since(context.shared.clock.wall()), now);
             }
         }

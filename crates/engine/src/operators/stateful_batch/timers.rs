@@ -10,12 +10,12 @@ use crate::clock::Micros;
 /// The timers of many keys, which are known here by number.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: BTreeSet<(Micros, usize)>,
+    queue: BTreeSet<(Micros, u32)>,
 }
 
 impl Timers {
     /// Replaces the timer of a key, which was set to `before`.
-    pub(super) fn set(&mut self, key: usize, before: Option<Micros>, at: Option<Micros>) {
+    pub(super) fn set(&mut self, key: u32, before: Option<Micros>, at: Option<Micros>) {
         if before == at {
             return;
         }
@@ -33,7 +33,7 @@ impl Timers {
     }
 
     /// Takes out every key whose moment has come.
-    pub(super) fn take_due(&mut self, now: Micros) -> Vec<usize> {
+    pub(super) fn take_due(&mut self, now: Micros) -> Vec<u32> {
         let mut due = Vec::new();
         while let Some(&(at, key)) = self.queue.first() {
             if at > now {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -12,40 +12,26 @@ use crate::host::{PyFailure, PyKey, Python3};
 
 /// How large and how old a list may become.
 #[derive(Clone, Copy)]
-pub(crate) struct CollectBuilder {
+pub(crate) struct CollectStep {
     pub(crate) timeout: Duration,
     pub(crate) max_size: usize,
     pub(crate) clock: SystemClock,
 }
 
-impl StatefulBatch<Python3> for CollectBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(*self)
+impl StatefulBatch<Python3> for CollectStep {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(*self)
     }
 }
 
-impl KeyBuilder<Python3> for CollectBuilder {
-    fn build(
-        &self,
-        _py: Python<'_>,
-        _key: &PyKey,
-    ) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        Ok(Box::new(CollectLogic {
-            limits: *self,
-            values: Vec::new(),
-            timeout_at: None,
-        }))
-    }
-}
-
-struct CollectLogic {
-    limits: CollectBuilder,
+/// The list of a key.
+pub(crate) struct State {
     values: Vec<Py<PyAny>>,
     /// When the first of the values will be too old.
     timeout_at: Option<Micros>,
 }
 
-impl CollectLogic {
+impl State {
     fn emit(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<(), PyFailure> {
         self.timeout_at = None;
         if !self.values.is_empty() {
@@ -54,47 +40,75 @@ impl CollectLogic {
         }
         Ok(())
     }
-
-    fn fate(&self) -> Fate {
-        if self.values.is_empty() {
-            Fate::Discard
-        } else {
-            Fate::Retain
-        }
-    }
 }
 
-impl KeyLogic<Python3> for CollectLogic {
+impl KeyedLogic<Python3> for CollectStep {
+    type State = State;
+
+    fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
+        Ok(State {
+            values: Vec::new(),
+            timeout_at: None,
+        })
+    }
+
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        state: &mut State,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         for value in values.drain(..) {
-            if self.values.is_empty() {
+            if state.values.is_empty() {
                 // Saturates: the end of time is as good as never.
-                self.timeout_at = Some(self.limits.clock.wall().after(self.limits.timeout));
+                state.timeout_at = Some(self.clock.wall().after(self.timeout));
             }
-            self.values.push(value);
-            if self.values.len() >= self.limits.max_size {
-                self.emit(py, emit)?;
+            state.values.push(value);
+            if state.values.len() >= self.max_size {
+                state.emit(py, emit)?;
             }
         }
-        Ok(self.fate())
+        Ok(if state.values.is_empty() {
+            Fate::Discard
+        } else {
+            Fate::Retain
+        })
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        self.emit(py, emit)?;
+    fn on_notify(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        state.emit(py, emit)?;
         Ok(Fate::Discard)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        self.emit(py, emit)?;
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        state.emit(py, emit)?;
         Ok(Fate::Discard)
     }
 
-    fn notify_at(&mut self, _py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        Ok(self.timeout_at)
+    fn notify_at(
+        &mut self,
+        _py: Python<'_>,
+        state: &mut State,
+    ) -> Result<Option<Micros>, PyFailure> {
+        Ok(state.timeout_at)
+    }
+
+    fn is_called_in_order(&self) -> bool {
+        false
+    }
+
+    fn is_asked_at_once(&self) -> bool {
+        false
     }
 }

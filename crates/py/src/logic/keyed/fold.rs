@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
@@ -29,40 +28,8 @@ pub(crate) enum Fold {
     Aggregate(Arc<Aggregators>),
 }
 
-#[derive(Clone)]
-pub(crate) struct FoldBuilder(pub(crate) Arc<Fold>);
-
-impl StatefulBatch<Python3> for FoldBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(self.clone())
-    }
-
-    /// Counting calls nobody, and emits nothing until the end.
-    fn is_order_seen(&self) -> bool {
-        !matches!(*self.0, Fold::Count)
-    }
-}
-
-impl KeyBuilder<Python3> for FoldBuilder {
-    fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        let state = match &*self.0 {
-            Fold::By { builder, .. } => {
-                let built = builder.callable.bind(py).call0();
-                State::Value(built.map_err(calling(builder.role))?.unbind())
-            }
-            Fold::Count => State::Count(0),
-            Fold::Aggregate(aggregators) => State::Aggregates(aggregators.open()),
-            Fold::Reduce(_) | Fold::Max { .. } | Fold::Min { .. } => State::Nothing,
-        };
-        Ok(Box::new(FoldLogic {
-            fold: Arc::clone(&self.0),
-            state,
-        }))
-    }
-}
-
 /// What the values of a key have come to.
-enum State {
+pub(crate) enum State {
     Nothing,
     Count(u64),
     Value(Py<PyAny>),
@@ -71,41 +38,48 @@ enum State {
     Aggregates(Aggregates),
 }
 
-struct FoldLogic {
-    fold: Arc<Fold>,
-    state: State,
-}
+impl Fold {
+    fn open(&self, py: Python<'_>) -> Result<State, PyFailure> {
+        Ok(match self {
+            Self::By { builder, .. } => {
+                let built = builder.callable.bind(py).call0();
+                State::Value(built.map_err(calling(builder.role))?.unbind())
+            }
+            Self::Count => State::Count(0),
+            Self::Aggregate(aggregators) => State::Aggregates(aggregators.open()),
+            Self::Reduce(_) | Self::Max { .. } | Self::Min { .. } => State::Nothing,
+        })
+    }
 
-impl FoldLogic {
-    fn add(&mut self, py: Python<'_>, value: Py<PyAny>) -> Result<(), PyFailure> {
-        match (&*self.fold, &mut self.state) {
-            (Fold::Aggregate(aggregators), State::Aggregates(aggregates)) => {
+    fn add(&self, py: Python<'_>, state: &mut State, value: Py<PyAny>) -> Result<(), PyFailure> {
+        match (self, state) {
+            (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
                 aggregators.add(py, aggregates, &value)?;
             }
             (
-                Fold::By {
+                Self::By {
                     folder: combine, ..
                 }
-                | Fold::Reduce(combine),
+                | Self::Reduce(combine),
                 State::Value(state),
             ) => {
                 *state = combine.call_on(py, state.bind(py), &value)?.unbind();
             }
-            (Fold::Max { by }, State::Best(best, measure)) => {
+            (Self::Max { by }, State::Best(best, measure)) => {
                 let new = measure_of(py, by.as_ref(), &value)?;
                 let failed = calling(by.as_ref().map_or("max", |by| by.role));
                 if new.bind(py).gt(&*measure).map_err(failed)? {
                     (*best, *measure) = (value, new);
                 }
             }
-            (Fold::Min { by }, State::Best(best, measure)) => {
+            (Self::Min { by }, State::Best(best, measure)) => {
                 let new = measure_of(py, by.as_ref(), &value)?;
                 let failed = calling(by.as_ref().map_or("min", |by| by.role));
                 if new.bind(py).lt(&*measure).map_err(failed)? {
                     (*best, *measure) = (value, new);
                 }
             }
-            (Fold::Max { by } | Fold::Min { by }, state) => {
+            (Self::Max { by } | Self::Min { by }, state) => {
                 let measure = measure_of(py, by.as_ref(), &value)?;
                 *state = State::Best(value, measure);
             }
@@ -127,34 +101,52 @@ fn measure_of(
     Ok(measured.map_err(calling(by.role))?.unbind())
 }
 
-impl KeyLogic<Python3> for FoldLogic {
+/// A step that folds, for all workers.
+#[derive(Clone)]
+pub(crate) struct FoldStep(pub(crate) Arc<Fold>);
+
+impl StatefulBatch<Python3> for FoldStep {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(self.clone())
+    }
+}
+
+impl KeyedLogic<Python3> for FoldStep {
+    type State = State;
+
+    fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
+        self.0.open(py)
+    }
+
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        state: &mut State,
         values: &mut Vec<Py<PyAny>>,
         _emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        if let State::Count(count) = &mut self.state {
+        if let State::Count(count) = state {
             *count += values.len() as u64;
             return Ok(Fate::Retain);
         }
         for value in values.drain(..) {
-            self.add(py, value)?;
+            self.0.add(py, state, value)?;
         }
         Ok(Fate::Retain)
     }
 
-    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        Ok(Fate::Retain)
-    }
-
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        match std::mem::replace(&mut self.state, State::Nothing) {
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        match std::mem::replace(state, State::Nothing) {
             State::Nothing => {}
             State::Count(count) => emit.push(PyInt::new(py, count).into_any().unbind()),
             State::Value(value) | State::Best(value, _) => emit.push(value),
             State::Aggregates(aggregates) => {
-                if let Fold::Aggregate(aggregators) = &*self.fold {
+                if let Fold::Aggregate(aggregators) = &*self.0 {
                     emit.push(aggregators.close(py, aggregates)?);
                 }
             }
@@ -162,7 +154,7 @@ impl KeyLogic<Python3> for FoldLogic {
         Ok(Fate::Discard)
     }
 
-    fn notify_at(&mut self, _py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        Ok(None)
+    fn is_called_in_order(&self) -> bool {
+        false
     }
 }

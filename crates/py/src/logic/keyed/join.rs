@@ -2,9 +2,8 @@
 //!
 //! Values arrive as `(side, value)` pairs, since the sides were merged into one stream.
 
-use millstream_engine::clock::Micros;
 use millstream_engine::join::{Insert, Sides};
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -20,64 +19,53 @@ pub(crate) enum EmitMode {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct JoinBuilder {
+pub(crate) struct JoinStep {
     pub(crate) sides: usize,
     pub(crate) insert: Insert,
     pub(crate) emit: EmitMode,
 }
 
-impl StatefulBatch<Python3> for JoinBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(*self)
+impl StatefulBatch<Python3> for JoinStep {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(*self)
     }
 }
 
-impl KeyBuilder<Python3> for JoinBuilder {
-    fn build(
-        &self,
-        _py: Python<'_>,
-        _key: &PyKey,
-    ) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        Ok(Box::new(JoinLogic {
-            emit_mode: self.emit,
-            seen: Sides::new(self.sides, self.insert),
-        }))
+type State = Sides<Py<PyAny>>;
+
+fn emit_rows(py: Python<'_>, seen: &State, emit: &mut Emit<Python3>) -> Result<(), PyFailure> {
+    for row in seen.rows() {
+        let row = row.map(|value| value.map_or_else(|| py.None(), |v| v.clone_ref(py)));
+        let row = PyTuple::new(py, row).map_err(calling("join"))?;
+        emit.push(row.into_any().unbind());
     }
+    Ok(())
 }
 
-struct JoinLogic {
-    emit_mode: EmitMode,
-    seen: Sides<Py<PyAny>>,
-}
+impl KeyedLogic<Python3> for JoinStep {
+    type State = State;
 
-impl JoinLogic {
-    fn rows(&self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<(), PyFailure> {
-        for row in self.seen.rows() {
-            let row = row.map(|value| value.map_or_else(|| py.None(), |v| v.clone_ref(py)));
-            let row = PyTuple::new(py, row).map_err(calling("join"))?;
-            emit.push(row.into_any().unbind());
-        }
-        Ok(())
+    fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
+        Ok(Sides::new(self.sides, self.insert))
     }
-}
 
-impl KeyLogic<Python3> for JoinLogic {
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        seen: &mut State,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         let mut fate = Fate::Retain;
         for value in values.drain(..) {
             let (side, value): (usize, Py<PyAny>) = value.extract(py).map_err(calling("join"))?;
-            self.seen.insert(side, value);
+            seen.insert(side, value);
             fate = Fate::Retain;
-            match self.emit_mode {
-                EmitMode::Running => self.rows(py, emit)?,
-                EmitMode::Complete if self.seen.is_complete() => {
-                    self.rows(py, emit)?;
-                    self.seen.clear();
+            match self.emit {
+                EmitMode::Running => emit_rows(py, seen, emit)?,
+                EmitMode::Complete if seen.is_complete() => {
+                    emit_rows(py, seen, emit)?;
+                    seen.clear();
                     fate = Fate::Discard;
                 }
                 EmitMode::Complete | EmitMode::Final => {}
@@ -86,19 +74,20 @@ impl KeyLogic<Python3> for JoinLogic {
         Ok(fate)
     }
 
-    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        Ok(Fate::Retain)
-    }
-
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        if self.emit_mode != EmitMode::Final {
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        seen: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        if self.emit != EmitMode::Final {
             return Ok(Fate::Retain);
         }
-        self.rows(py, emit)?;
+        emit_rows(py, seen, emit)?;
         Ok(Fate::Discard)
     }
 
-    fn notify_at(&mut self, _py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        Ok(None)
+    fn is_called_in_order(&self) -> bool {
+        false
     }
 }

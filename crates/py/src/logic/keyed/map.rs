@@ -2,85 +2,49 @@
 
 use std::sync::Arc;
 
-use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use crate::callables::{calling, extend, is_iterable};
+use crate::callables::{extend, is_iterable};
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::keyed::Function;
 
-/// The shared part of all keys.
+/// A step with a mapper, for all workers.
 #[derive(Clone)]
-pub(crate) struct MapBuilder {
+pub(crate) struct MapStep {
     mapper: Arc<Function>,
     /// Whether the mapper returns many values to emit, or one.
     emits_many: bool,
 }
 
-impl MapBuilder {
+impl MapStep {
     pub(crate) fn new(mapper: Function, emits_many: bool) -> Self {
         Self {
             mapper: Arc::new(mapper),
             emits_many,
         }
     }
-}
 
-impl StatefulBatch<Python3> for MapBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(self.clone())
-    }
-}
-
-impl KeyBuilder<Python3> for MapBuilder {
-    fn build(
-        &self,
-        _py: Python<'_>,
-        _key: &PyKey,
-    ) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        Ok(Box::new(MapLogic {
-            mapper: Arc::clone(&self.mapper),
-            emits_many: self.emits_many,
-            state: None,
-        }))
-    }
-}
-
-struct MapLogic {
-    mapper: Arc<Function>,
-    emits_many: bool,
-    /// No state is what the mapper sees as None.
-    state: Option<Py<PyAny>>,
-}
-
-impl MapLogic {
     fn on_item(
-        &mut self,
+        &self,
         py: Python<'_>,
+        state: &mut State,
         value: Py<PyAny>,
         emit: &mut Emit<Python3>,
     ) -> Result<(), PyFailure> {
         let none = py.None();
-        let state = self.state.as_ref().unwrap_or(&none).bind(py);
-        let returned = self.mapper.call_on(py, state, &value)?;
-        let pair = returned
-            .cast::<PyTuple>()
-            .ok()
-            .filter(|pair| pair.len() == 2)
-            .ok_or_else(|| {
-                let expected = if self.emits_many {
-                    "a 2-tuple of `(updated_state, emit_values)`"
-                } else {
-                    "a 2-tuple of `(updated_state, emit_value)`"
-                };
-                self.mapper.wrong_return(expected, &returned)
-            })?;
-        let failed = calling(self.mapper.role);
-        let state = pair.get_item(0).map_err(&failed)?;
-        let emitted = pair.get_item(1).map_err(&failed)?;
-        self.state = (!state.is_none()).then(|| state.unbind());
+        let before = state.as_ref().unwrap_or(&none).bind(py);
+        let returned = self.mapper.call_on(py, before, &value)?;
+        let Some((after, emitted)) = pair(&returned) else {
+            let expected = if self.emits_many {
+                "a 2-tuple of `(updated_state, emit_values)`"
+            } else {
+                "a 2-tuple of `(updated_state, emit_value)`"
+            };
+            return Err(self.mapper.wrong_return(expected, &returned));
+        };
+        *state = (!after.is_none()).then(|| after.unbind());
         if !self.emits_many {
             emit.push(emitted.unbind());
         } else if emitted.is_instance_of::<PyString>() {
@@ -97,32 +61,47 @@ impl MapLogic {
     }
 }
 
-impl KeyLogic<Python3> for MapLogic {
+/// The two parts of a 2-tuple.
+#[inline]
+fn pair<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let pair = object.cast::<PyTuple>().ok()?;
+    if pair.len() != 2 {
+        return None;
+    }
+    let part = |index| Some(pair.get_borrowed_item(index).ok()?.to_owned());
+    Some((part(0)?, part(1)?))
+}
+
+/// No state is what the mapper sees as None.
+type State = Option<Py<PyAny>>;
+
+impl StatefulBatch<Python3> for MapStep {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(self.clone())
+    }
+}
+
+impl KeyedLogic<Python3> for MapStep {
+    type State = State;
+
+    fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
+        Ok(None)
+    }
+
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        state: &mut State,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         for value in values.drain(..) {
-            self.on_item(py, value, emit)?;
+            self.on_item(py, state, value, emit)?;
         }
-        Ok(if self.state.is_some() {
+        Ok(if state.is_some() {
             Fate::Retain
         } else {
             Fate::Discard
         })
-    }
-
-    fn on_notify(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        Ok(Fate::Retain)
-    }
-
-    fn on_eof(&mut self, _py: Python<'_>, _emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        Ok(Fate::Retain)
-    }
-
-    fn notify_at(&mut self, _py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        Ok(None)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 
 use crate::callables::{calling, emit_and_fate, is_a};
@@ -13,20 +13,11 @@ use crate::time::moment;
 
 /// The `builder` of `stateful`.
 #[derive(Clone)]
-pub(crate) struct StatefulBuilder(pub(crate) Arc<Function>);
+pub(crate) struct StatefulStep(pub(crate) Arc<Function>);
 
-impl StatefulBatch<Python3> for StatefulBuilder {
-    fn start(&self, _wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
-        Box::new(self.clone())
-    }
-}
-
-impl KeyBuilder<Python3> for StatefulBuilder {
-    fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        Ok(Box::new(ItemLogic {
-            builder: Arc::clone(&self.0),
-            logic: Some(make(py, &self.0)?),
-        }))
+impl StatefulBatch<Python3> for StatefulStep {
+    fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
+        KeyedStep::new(self.clone())
     }
 }
 
@@ -39,68 +30,87 @@ fn make(py: Python<'_>, builder: &Function) -> Result<Py<PyAny>, PyFailure> {
     Err(builder.wrong_return("a `StatefulLogic`", &built))
 }
 
-struct ItemLogic {
-    builder: Arc<Function>,
-    /// None after it discarded itself, until the next value.
-    logic: Option<Py<PyAny>>,
-}
+/// None after the logic discarded itself, until the next value.
+type State = Option<Py<PyAny>>;
 
-impl ItemLogic {
+impl StatefulStep {
     /// Calls a method without arguments, and does as it says.
     fn tell(
         &self,
         py: Python<'_>,
+        state: &State,
         method: &str,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        let Some(logic) = &self.logic else {
+        let Some(logic) = state else {
             return Ok(Fate::Discard);
         };
         let logic = logic.bind(py);
         let returned = logic.call_method0(method).map_err(calling(method))?;
-        emit_and_fate(logic, method, &self.builder.step, &returned, emit)
+        emit_and_fate(logic, method, &self.0.step, &returned, emit)
     }
 }
 
-impl KeyLogic<Python3> for ItemLogic {
+impl KeyedLogic<Python3> for StatefulStep {
+    type State = State;
+
+    fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
+        make(py, &self.0).map(Some)
+    }
+
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        state: &mut State,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
         const METHOD: &str = "on_item";
         for value in values.drain(..) {
-            let logic = match &self.logic {
+            let logic = match state {
                 Some(logic) => logic,
-                None => self.logic.insert(make(py, &self.builder)?),
+                None => state.insert(make(py, &self.0)?),
             };
             let logic = logic.bind(py);
             let returned = logic
                 .call_method1(pyo3::intern!(py, "on_item"), (value,))
                 .map_err(calling(METHOD))?;
-            let fate = emit_and_fate(logic, METHOD, &self.builder.step, &returned, emit)?;
+            let fate = emit_and_fate(logic, METHOD, &self.0.step, &returned, emit)?;
             if fate == Fate::Discard {
-                self.logic = None;
+                *state = None;
             }
         }
-        Ok(if self.logic.is_some() {
+        Ok(if state.is_some() {
             Fate::Retain
         } else {
             Fate::Discard
         })
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        self.tell(py, "on_notify", emit)
+    fn on_notify(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        self.tell(py, state, "on_notify", emit)
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        self.tell(py, "on_eof", emit)
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        self.tell(py, state, "on_eof", emit)
     }
 
-    fn notify_at(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        let Some(logic) = &self.logic else {
+    fn notify_at(
+        &mut self,
+        py: Python<'_>,
+        state: &mut State,
+    ) -> Result<Option<Micros>, PyFailure> {
+        let Some(logic) = state else {
             return Ok(None);
         };
         logic

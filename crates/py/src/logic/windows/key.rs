@@ -1,10 +1,7 @@
 //! The windows of one key, as the logic of a stateful step with three outputs.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyBuilder, KeyLogic, StatefulBatch};
+use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::plan::StepId;
 use millstream_engine::window::{KeyWindows, Metadata, Sink, WindowStep, Windowing};
 use pyo3::prelude::*;
@@ -29,98 +26,95 @@ pub(crate) struct WindowStepBuilder {
 }
 
 impl StatefulBatch<Python3> for WindowStepBuilder {
-    fn start(&self, wanted: &[bool]) -> Box<dyn KeyBuilder<Python3>> {
+    fn start(&self, wanted: &[bool]) -> KeyedStep<Python3> {
         let is_wanted = |port: usize| wanted.get(port).copied().unwrap_or(false);
         let windowing = Windowing {
             wants_late: is_wanted(LATE),
             wants_meta: is_wanted(META),
             ..self.windowing
         };
-        Box::new(WindowKeyBuilder(Rc::new(Shared {
+        KeyedStep::new(Windows {
             step: self.step.clone(),
             time: self.time.clone(),
-            windows: RefCell::new(WindowStep::new(windowing, self.fold.clone())),
-        })))
+            shared: WindowStep::new(windowing, self.fold.clone()),
+        })
     }
 }
 
-/// What the keys of a worker share.
-struct Shared {
+/// A windowing step on one worker.
+struct Windows {
     step: StepId,
     time: EventTime,
-    /// Borrowed by one key at a time. Held while user code runs, which can't get here
-    /// again: it has no way to reach the worker that calls it.
-    windows: RefCell<WindowStep<Py<PyAny>, WindowFold>>,
+    shared: WindowStep<Py<PyAny>, WindowFold>,
 }
 
-struct WindowKeyBuilder(Rc<Shared>);
+impl KeyedLogic<Python3> for Windows {
+    type State = KeyWindows<Py<PyAny>, WindowFold>;
 
-impl KeyBuilder<Python3> for WindowKeyBuilder {
-    fn build(&self, py: Python<'_>, _key: &PyKey) -> Result<Box<dyn KeyLogic<Python3>>, PyFailure> {
-        let now = self.0.time.now(py, &self.0.step)?;
-        Ok(Box::new(WindowKey {
-            shared: Rc::clone(&self.0),
-            windows: KeyWindows::new(now),
-        }))
+    fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<Self::State, PyFailure> {
+        Ok(KeyWindows::new(self.time.now(py, &self.step)?))
     }
-}
 
-struct WindowKey {
-    shared: Rc<Shared>,
-    windows: KeyWindows<Py<PyAny>, WindowFold>,
-}
-
-impl KeyLogic<Python3> for WindowKey {
     fn on_batch(
         &mut self,
         py: Python<'_>,
+        key: &mut Self::State,
         values: &mut Vec<Py<PyAny>>,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        let Shared {
-            step,
-            time,
-            windows,
-        } = &*self.shared;
+        let Self { step, time, shared } = self;
         let now = time.now(py, step)?;
         let timed = values
             .drain(..)
             .map(|value| Ok((time.timestamp(py, step, &value)?, value)));
         let mut sink = Ports::new(py, emit);
-        self.windows
-            .on_batch(&mut windows.borrow_mut(), py, now, timed, &mut sink)?;
+        key.on_batch(shared, py, now, timed, &mut sink)?;
         sink.finish()
     }
 
-    fn on_notify(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
-        let Shared {
-            step,
-            time,
-            windows,
-        } = &*self.shared;
-        let now = time.now(py, step)?;
+    fn on_notify(
+        &mut self,
+        py: Python<'_>,
+        key: &mut Self::State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
+        let now = self.time.now(py, &self.step)?;
         let mut sink = Ports::new(py, emit);
-        self.windows
-            .on_notify(&mut windows.borrow_mut(), py, now, &mut sink)?;
+        key.on_notify(&mut self.shared, py, now, &mut sink)?;
         sink.finish()
     }
 
-    fn on_eof(&mut self, py: Python<'_>, emit: &mut Emit<Python3>) -> Result<Fate, PyFailure> {
+    fn on_eof(
+        &mut self,
+        py: Python<'_>,
+        key: &mut Self::State,
+        emit: &mut Emit<Python3>,
+    ) -> Result<Fate, PyFailure> {
         let mut sink = Ports::new(py, emit);
-        self.windows
-            .on_eof(&mut self.shared.windows.borrow_mut(), py, &mut sink)?;
+        key.on_eof(&mut self.shared, py, &mut sink)?;
         sink.finish()
     }
 
-    fn notify_at(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        let windows = self.shared.windows.borrow();
-        if !self.shared.time.has_own_due() {
-            return Ok(self.windows.notify_at(&windows));
+    fn notify_at(
+        &mut self,
+        py: Python<'_>,
+        key: &mut Self::State,
+    ) -> Result<Option<Micros>, PyFailure> {
+        if !self.time.has_own_due() {
+            return Ok(key.notify_at(&self.shared));
         }
-        match self.windows.due_at(&windows) {
-            Some(due) => self.shared.time.own_due(py, due),
+        match key.due_at(&self.shared) {
+            Some(due) => self.time.own_due(py, due),
             None => Ok(None),
         }
+    }
+
+    fn is_called_in_order(&self) -> bool {
+        false
+    }
+
+    fn is_asked_at_once(&self) -> bool {
+        false
     }
 }
 

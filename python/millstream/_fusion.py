@@ -4,7 +4,7 @@ Steps such as `map` and `filter` call a function of the user for each item. Run 
 one, each makes a list for the next. Here a run of them becomes the source of a single
 Python function, such as one would write by hand::
 
-    def fused(items):
+    def fused(items, f0=f0, f1=f1):
         out = []
         for x in items:
             x0 = f0(x)
@@ -240,7 +240,10 @@ class _Writer:
 def _write(stages: list[Stage], *, keyed: bool) -> tuple[list[_Line], bool]:
     """Write the function; say whether it returns keys and values in a list each."""
     writer = _Writer()
-    writer.block("def fused(items):")
+    # What is looked up for each item is a variable of the function itself.
+    names = [f"f{number}" for number in range(len(stages))]
+    defaults = ", ".join(f"{name}={name}" for name in names)
+    writer.block(f"def fused(items, {defaults}):")
     segments = _segments(stages)
     for position, segment in enumerate(segments):
         if stages[segment[0]].kind == "flat_map_batch":

@@ -156,7 +156,7 @@ fn compile_operator<'scope, H: Host>(
                 .iter()
                 .map(|down| streams.takers.contains_key(down))
                 .collect();
-            stateful_batch(context, operator, builder, &wanted, ups.pop()?)
+            stateful_batch(context, operator, builder, &wanted, ups)
         }
         (Core::Input(_) | Core::Output(Sink::Dynamic(_)), _) => return None,
     };

@@ -1,5 +1,7 @@
 //! What a join remembers of one key: the values of each side, and the rows they make.
 
+use smallvec::SmallVec;
+
 /// What to do with a further value from the same side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insert {
@@ -16,7 +18,9 @@ pub enum Insert {
 enum Values<V> {
     None,
     One(V),
-    Many(Vec<V>),
+    // Boxed, since it is rare, and a side without it is two words.
+    #[expect(clippy::box_collection, reason = "as said above")]
+    Many(Box<Vec<V>>),
 }
 
 impl<V> Values<V> {
@@ -31,7 +35,7 @@ impl<V> Values<V> {
     fn push(&mut self, value: V) {
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(value),
-            Self::One(first) => Self::Many(vec![first, value]),
+            Self::One(first) => Self::Many(Box::new(vec![first, value])),
             Self::Many(mut values) => {
                 values.push(value);
                 Self::Many(values)
@@ -43,25 +47,24 @@ impl<V> Values<V> {
 /// The values that one key has on each side.
 #[derive(Debug)]
 pub struct Sides<V> {
-    insert: Insert,
-    values: Box<[Values<V>]>,
+    /// Most joins have two sides.
+    values: SmallVec<[Values<V>; 2]>,
 }
 
 impl<V> Sides<V> {
     /// So many sides without a value.
-    pub fn new(sides: usize, insert: Insert) -> Self {
+    pub fn new(sides: usize) -> Self {
         Self {
-            insert,
             values: (0..sides).map(|_| Values::None).collect(),
         }
     }
 
     /// Takes a value in; a side that there isn't is ignored.
-    pub fn insert(&mut self, side: usize, value: V) {
+    pub fn insert(&mut self, insert: Insert, side: usize, value: V) {
         let Some(values) = self.values.get_mut(side) else {
             return;
         };
-        match (self.insert, &values) {
+        match (insert, &values) {
             (Insert::Product, _) => values.push(value),
             (Insert::First, Values::One(_) | Values::Many(_)) => {}
             (Insert::First | Insert::Last, _) => *values = Values::One(value),
@@ -77,7 +80,9 @@ impl<V> Sides<V> {
 
     /// Forgets all values.
     pub fn clear(&mut self) {
-        self.values.fill_with(|| Values::None);
+        for values in &mut self.values {
+            *values = Values::None;
+        }
     }
 
     /// Every combination of one value from each side, with nothing for a side that has
@@ -108,9 +113,9 @@ mod tests {
     }
 
     fn filled(insert: Insert) -> Sides<i32> {
-        let mut sides = Sides::new(3, insert);
+        let mut sides = Sides::new(3);
         for (side, value) in [(0, 1), (0, 2), (2, 3), (2, 4)] {
-            sides.insert(side, value);
+            sides.insert(insert, side, value);
         }
         sides
     }
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn cleared_sides_are_empty() {
         let mut sides = filled(Insert::Last);
-        sides.insert(1, 9);
+        sides.insert(Insert::Last, 1, 9);
         assert!(sides.is_complete());
         sides.clear();
         assert_eq!(rows(&sides), [[None, None, None]]);

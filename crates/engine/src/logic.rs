@@ -176,6 +176,17 @@ impl<H: Host> Emit<H> {
     }
 }
 
+/// Whether keys are asked when to notify them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// They have no timers.
+    Never,
+    /// After each call: for user code, which can see that.
+    AtOnce,
+    /// A few milliseconds later, once for all batches in between.
+    Later,
+}
+
 /// What a step does with the values of its keys; one on each worker. The engine keeps
 /// the state of each key, side by side.
 pub trait KeyedLogic<H: Host>: 'static {
@@ -231,9 +242,11 @@ pub trait KeyedLogic<H: Host>: 'static {
         true
     }
 
-    /// Whether `notify_at` is asked at once, for user code whose calls can be seen. If
-    /// not, it is asked a few milliseconds later, once for all batches in between.
-    fn is_asked_at_once(&self) -> bool {
-        true
+    /// Whether, and how soon, `notify_at` is asked.
+    fn asking(&self) -> Asking {
+        Asking::Never
     }
+
+    /// The batch that follows came by this one of the step's streams.
+    fn begin_batch(&mut self, _input: usize) {}
 }

@@ -58,8 +58,8 @@ pub struct Step<H: Host> {
     pub downs: Vec<StreamId>,
     /// What it does.
     pub operator: Operator<H>,
-    /// What may run in its place, from its one upstream to its one downstream, in
-    /// this order; nothing if it has no native form.
+    /// What may run in its place, from its upstreams to its downstreams, in this order;
+    /// nothing if it has no native form.
     pub native: Vec<Native<H>>,
 }
 
@@ -67,7 +67,7 @@ pub struct Step<H: Host> {
 pub enum Native<H: Host> {
     /// A stateless step, which can share a loop with its neighbours.
     Stage(Arc<H::Stage>),
-    /// A step with state for each key.
+    /// A step with state for each key. The only one that may take several streams.
     Keyed(Arc<dyn StatefulBatch<H>>),
 }
 

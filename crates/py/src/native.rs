@@ -86,6 +86,7 @@ pub(crate) fn native(
             let key = stage(step, "key_on", written_as, Some("key"), name)?;
             return Ok(vec![key, fold(Fold::Count)]);
         }
+        "join" => join(step)?,
         _ => return Ok(Vec::new()),
     };
     Ok(vec![native])
@@ -176,8 +177,8 @@ fn measure(step: &Bound<'_, PyAny>, written_as: &StepId) -> PyResult<Option<Func
     Function::of(step, written_as, "by").map(Some)
 }
 
-/// The native form of the stateful part of a join.
-pub(crate) fn native_join(join: &Bound<'_, PyAny>) -> PyResult<Native<Python3>> {
+/// The native form of a join.
+fn join(join: &Bound<'_, PyAny>) -> PyResult<Native<Python3>> {
     let insert: String = join.getattr("insert_mode")?.extract()?;
     let emit: String = join.getattr("emit_mode")?.extract()?;
     Ok(keyed(JoinStep {

@@ -16,7 +16,7 @@ use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
 use crate::logic::source::{PyDynamicSource, PyPartitionedSource};
 use crate::logic::stateful::PyBuilder;
-use crate::native::{native, native_join, native_window};
+use crate::native::{native, native_window};
 
 /// Reads a dataflow.
 pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
@@ -76,9 +76,7 @@ impl<'py> Reader<'py> {
         let operator = if step.is_instance(&self.core)? {
             Operator::Core(self.core(step, &id, written_as)?)
         } else {
-            let mut substeps = self.steps(&step.getattr("substeps")?, written_as)?;
-            self.set_native_join(step, &mut substeps)?;
-            Operator::Composed(substeps)
+            Operator::Composed(self.steps(&step.getattr("substeps")?, written_as)?)
         };
         Ok(Step {
             written_as: written_as.map_or(&id, |written| &written.id).clone(),
@@ -162,20 +160,6 @@ impl<'py> Reader<'py> {
         native(step, &operator, &written_as.id, |role| {
             written_as.name(role).to_owned()
         })
-    }
-
-    /// A join is a merge, which is as fast as it can be, and a stateful step.
-    fn set_native_join(
-        &self,
-        join: &Bound<'py, PyAny>,
-        substeps: &mut [Step<Python3>],
-    ) -> PyResult<()> {
-        if self.is(join, "join")?
-            && let Some(stateful) = substeps.last_mut()
-        {
-            stateful.native = vec![native_join(join)?];
-        }
-        Ok(())
     }
 
     fn is(&self, step: &Bound<'py, PyAny>, operator: &str) -> PyResult<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::host::Failure;
-use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 
 use crate::integers::{
     Act, Builder, IntFailure, Integers, RunningSum, Value, Word, ints, pair, settings,
@@ -153,9 +153,7 @@ fn item_without_a_key_stops_the_run() {
 
 /// Asks for a notification, and emits how often it came. What it asks for depends on
 /// the value it got: 0 for none, 1 for soon, 2 for a moment long ago.
-struct Alarm {
-    is_asked_at_once: bool,
-}
+struct Alarm(Asking);
 
 struct AlarmState {
     at: Option<Micros>,
@@ -164,7 +162,7 @@ struct AlarmState {
 
 impl StatefulBatch<Integers> for Alarm {
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
-        KeyedStep::new(Self { ..*self })
+        KeyedStep::new(Self(self.0))
     }
 }
 
@@ -209,17 +207,17 @@ impl KeyedLogic<Integers> for Alarm {
         Ok(state.at)
     }
 
-    fn is_asked_at_once(&self) -> bool {
-        self.is_asked_at_once
+    fn asking(&self) -> Asking {
+        self.0
     }
 }
 
 /// What rings, whether keys are asked at once or later.
 fn rings(workers: usize, acts: Vec<Act>) -> Vec<Value> {
-    let [one, other] = [true, false].map(|is_asked_at_once| {
+    let [one, other] = [Asking::AtOnce, Asking::Later].map(|asking| {
         let mut flow = Builder::default();
         let keyed = flow.acts("in", acts.clone());
-        let alarms = flow.stateful("alarm", keyed, Alarm { is_asked_at_once });
+        let alarms = flow.stateful("alarm", keyed, Alarm(asking));
         let out = flow.collect("out", alarms);
         flow.run_with(settings(workers)).unwrap();
         out.items()
@@ -262,13 +260,7 @@ fn timer_for_a_moment_long_ago_rings_once_per_batch_not_for_ever() {
 fn failure_names_the_key() {
     let mut flow = Builder::default();
     let keyed = flow.acts("in", vec![set(3)]);
-    let alarms = flow.stateful(
-        "alarm",
-        keyed,
-        Alarm {
-            is_asked_at_once: true,
-        },
-    );
+    let alarms = flow.stateful("alarm", keyed, Alarm(Asking::AtOnce));
     flow.collect("out", alarms);
     let text = format!("{:?}", flow.run(1).unwrap_err());
     assert!(text.contains(r#"key: Some("a")"#), "{text}");

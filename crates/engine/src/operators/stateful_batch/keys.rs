@@ -12,7 +12,7 @@ use crate::batch::Pairs;
 use crate::clock::Micros;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
-use crate::logic::{Emit, Fate, KeyedLogic};
+use crate::logic::{Asking, Emit, Fate, KeyedLogic};
 use crate::operators::stateful_batch::emitting::{Emitted, Emitting};
 use crate::operators::stateful_batch::order::{Sorted, sort};
 use crate::operators::stateful_batch::timers::Timers;
@@ -22,11 +22,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The keys of one worker, whatever is kept of them.
 pub(crate) trait AnyKeys<H: Host> {
-    /// Calls each key with its values.
+    /// Calls each key with its values, which came by one of the step's streams.
     fn on_batch(
         &mut self,
         context: &Context<H>,
         scope: H::Scope<'_>,
+        input: usize,
         pairs: Pairs<H>,
     ) -> Result<Emitted<H>, Failure<H>>;
 
@@ -52,27 +53,35 @@ pub(crate) trait AnyKeys<H: Host> {
 /// No place in a batch.
 const NONE: u32 = u32::MAX;
 
-/// One key.
+/// One key: what every call needs.
 struct Slot<H: Host, S> {
     key: H::Key,
-    /// Its place in the order of all keys that have one; a newer key has none yet.
-    rank: Option<u32>,
     /// The first and the last place of its values in the batch at hand.
     first: u32,
     last: u32,
-    is_unsettled: bool,
     /// None before the first call.
     state: Option<S>,
+}
+
+/// What is known of the timer of a key.
+#[derive(Clone, Copy, Default)]
+struct Alarm {
     /// When it is to be notified.
     due: Option<Micros>,
     /// The moment that its last call was a notification for.
     notified: Option<Micros>,
+    is_unsettled: bool,
 }
 
 /// All keys of one worker, and the logic of their step.
 pub(crate) struct Keys<H: Host, L: KeyedLogic<H>> {
     logic: L,
     slots: Vec<Option<Slot<H, L::State>>>,
+    /// For each slot, its key's place in the order of all keys that have one; a newer key
+    /// has none yet.
+    ranks: Vec<Option<u32>>,
+    /// For each slot, its key's timer; nothing in a step without timers.
+    alarms: Vec<Alarm>,
     /// Slots that are empty.
     free: Vec<u32>,
     /// Finds the slot of a key.
@@ -115,6 +124,8 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
         Self {
             logic,
             slots: Vec::new(),
+            ranks: Vec::new(),
+            alarms: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
             sorted_by_text: 0,
@@ -179,15 +190,27 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
         let Some(slot) = self.slots[number as usize].as_mut() else {
             return Ok(());
         };
+        let asking = self.logic.asking();
+        if asking != Asking::Never {
+            let alarm = &mut self.alarms[number as usize];
+            match event {
+                Event::Values => alarm.notified = None,
+                Event::Due => alarm.notified = alarm.due.take(),
+                Event::End => {}
+            }
+        }
         let fate = tell(&mut self.logic, scope, slot, event, &mut self.buffers)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?;
-        emitting.take(scope, &slot.key, slot.rank, &mut self.buffers.emit);
-        match fate {
-            Fate::Discard => self.remove(number),
-            Fate::Retain if self.logic.is_asked_at_once() => self.ask(context, scope, number)?,
-            Fate::Retain => {
-                if !slot.is_unsettled {
-                    slot.is_unsettled = true;
+        let rank = self.ranks[number as usize];
+        emitting.take(scope, &slot.key, rank, &mut self.buffers.emit);
+        match (fate, asking) {
+            (Fate::Discard, _) => self.remove(number),
+            (Fate::Retain, Asking::Never) => {}
+            (Fate::Retain, Asking::AtOnce) => self.ask(context, scope, number)?,
+            (Fate::Retain, Asking::Later) => {
+                let alarm = &mut self.alarms[number as usize];
+                if !alarm.is_unsettled {
+                    alarm.is_unsettled = true;
                     self.unsettled.push(number);
                 }
             }
@@ -208,7 +231,8 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
         let Some(slot) = self.slots[number as usize].as_mut() else {
             return Ok(());
         };
-        slot.is_unsettled = false;
+        let alarm = &mut self.alarms[number as usize];
+        alarm.is_unsettled = false;
         let Some(state) = &mut slot.state else {
             return Ok(());
         };
@@ -216,12 +240,12 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
             .logic
             .notify_at(scope, state)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?
-            .map(|at| match slot.notified {
+            .map(|at| match alarm.notified {
                 Some(notified) if at <= notified => context.shared.clock.wall().after(PAUSE),
                 _ => at,
             });
-        self.timers.set(number, slot.due, at);
-        slot.due = at;
+        self.timers.set(number, alarm.due, at);
+        alarm.due = at;
         Ok(())
     }
 
@@ -237,9 +261,7 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
             return;
         }
         for (rank, number) in (0..).zip(self.in_order()) {
-            if let Some(slot) = self.slots[number as usize].as_mut() {
-                slot.rank = Some(rank);
-            }
+            self.ranks[number as usize] = Some(rank);
         }
         self.sorted_by_text = 0;
     }
@@ -257,7 +279,7 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
         let slot = |number: u32| self.slots[number as usize].as_ref();
         sort(
             numbers,
-            |number| slot(number)?.rank,
+            |number| self.ranks[number as usize],
             |number| slot(number).map_or("", |slot| slot.key.as_str()),
         )
     }
@@ -280,19 +302,20 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
     fn insert(&mut self, hash: u64, key: H::Key) -> u32 {
         let slot = Some(Slot {
             key,
-            rank: None,
             first: NONE,
             last: NONE,
-            is_unsettled: false,
             state: None,
-            due: None,
-            notified: None,
         });
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
+            self.ranks[number as usize] = None;
             number
         } else {
             self.slots.push(slot);
+            self.ranks.push(None);
+            if self.logic.asking() != Asking::Never {
+                self.alarms.push(Alarm::default());
+            }
             index_of(self.slots.len() - 1)
         };
         let slots = &self.slots;
@@ -308,7 +331,10 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
         let Some(slot) = self.slots[number as usize].take() else {
             return;
         };
-        self.timers.set(number, slot.due, None);
+        if let Some(alarm) = self.alarms.get_mut(number as usize) {
+            self.timers.set(number, alarm.due, None);
+            *alarm = Alarm::default();
+        }
         let hash = slot.key.stable_hash();
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
             entry.remove();
@@ -322,8 +348,10 @@ impl<H: Host, L: KeyedLogic<H>> AnyKeys<H> for Keys<H, L> {
         &mut self,
         context: &Context<H>,
         scope: H::Scope<'_>,
+        input: usize,
         pairs: Pairs<H>,
     ) -> Result<Emitted<H>, Failure<H>> {
+        self.logic.begin_batch(input);
         let mut emitting = Emitting::new(self.logic.is_called_in_order(), pairs.len());
         self.chain(pairs);
         let mut called = std::mem::take(&mut self.buffers.called);
@@ -395,17 +423,13 @@ fn tell<H: Host, L: KeyedLogic<H>>(
     let emit = &mut buffers.emit;
     match (event, &mut slot.state) {
         (Event::Values, state) => {
-            slot.notified = None;
             let state = match state {
                 Some(state) => state,
                 None => state.insert(logic.build(scope, &slot.key)?),
             };
             logic.on_batch(scope, state, &mut buffers.values, emit)
         }
-        (Event::Due, Some(state)) => {
-            slot.notified = slot.due.take();
-            logic.on_notify(scope, state, emit)
-        }
+        (Event::Due, Some(state)) => logic.on_notify(scope, state, emit),
         (Event::End, Some(state)) => logic.on_eof(scope, state, emit),
         (Event::Due | Event::End, None) => Ok(Fate::Discard),
     }

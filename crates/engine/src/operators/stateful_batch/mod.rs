@@ -12,7 +12,9 @@ mod timers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
@@ -21,11 +23,11 @@ use crate::context::Context;
 use crate::host::{Host, Key};
 use crate::logic::StatefulBatch;
 use crate::physical::PhysicalOperator;
-use crate::timely_ext::BatchStream;
-use crate::timely_ext::exchange::{Parcel, Sorter, exchange};
+use crate::timely_ext::exchange::{Carrier, Parcel, Sorter, by_address};
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
-use crate::timely_ext::transform::{gather, transform};
+use crate::timely_ext::transform::transform;
+use crate::timely_ext::{BatchStream, Time};
 
 /// How long keys of a busy step may wait to be asked when to notify them.
 const SETTLE_EVERY: Duration = Duration::from_millis(5);
@@ -35,54 +37,109 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
     operator: &PhysicalOperator<H>,
     builder: &Arc<dyn StatefulBatch<H>>,
     wanted: &[bool],
-    up: BatchStream<'scope, H>,
+    mut ups: Vec<BatchStream<'scope, H>>,
 ) -> Vec<BatchStream<'scope, H>> {
-    let routed = if context.workers == 1 {
-        up
-    } else {
-        route(context, operator, up)
+    if context.workers == 1
+        && ups.len() < 2
+        && let Some(up) = ups.pop()
+    {
+        return apply(context, operator, builder, wanted, up, Pipeline);
+    }
+    let Some(scope) = ups.first().map(Stream::scope) else {
+        return Vec::new();
     };
-    apply(context, operator, builder, wanted, routed)
+    let routed = ups.into_iter().enumerate();
+    let routed = routed.map(|(input, up)| route(context, operator, input, up));
+    // One stream, so that values which came one after another stay so, by whichever of
+    // the step's streams they come.
+    let parcels = scope.concatenate(routed);
+    if context.workers == 1 {
+        apply(context, operator, builder, wanted, parcels, Pipeline)
+    } else {
+        apply(context, operator, builder, wanted, parcels, by_address())
+    }
 }
 
-/// Sends each item to the worker that owns its key.
+/// Addresses each item to the worker that owns its key.
 fn route<'scope, H: Host>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
+    input: usize,
     up: BatchStream<'scope, H>,
-) -> BatchStream<'scope, H> {
+) -> Stream<'scope, Time, Parcel<H>> {
     let workers = context.workers as u64;
     let sender = context.clone();
     let step = operator.written_as.clone();
     let mut sorter = Sorter::new(context.workers);
-    let [parcels] =
-        transform(context, operator, up, move |scope, _epoch, batch, [out]| {
-            for (key, value) in batch.into_keyed(scope, &step)? {
-                // Less than the number of workers, which is a `usize`.
-                #[expect(clippy::cast_possible_truncation)]
-                let worker = (key.stable_hash() % workers) as usize;
-                sorter.put(worker, (key, value));
-            }
-            out.extend(sorter.drain().map(|(worker, pairs)| {
-                Parcel::new(&sender, scope, worker, 0, Batch::Keyed(pairs))
-            }));
-            Ok(())
-        });
-    exchange(context, &operator.id.0, parcels)
+    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+        for (key, value) in batch.into_keyed(scope, &step)? {
+            // Less than the number of workers, which is a `usize`.
+            #[expect(clippy::cast_possible_truncation)]
+            let worker = (key.stable_hash() % workers) as usize;
+            sorter.put(worker, (key, value));
+        }
+        out.extend(sorter.drain().map(|(worker, pairs)| {
+            Parcel::new(&sender, scope, worker, input, Batch::Keyed(pairs))
+        }));
+        Ok(())
+    });
+    parcels
 }
 
-fn apply<'scope, H: Host>(
+/// What arrives at a step with state, and by which of its streams.
+trait Delivery<H: Host>: Carrier<H> {
+    fn open(self, context: &Context<H>) -> (usize, Batch<H>);
+}
+
+impl<H: Host> Delivery<H> for Batch<H> {
+    fn open(self, _context: &Context<H>) -> (usize, Self) {
+        (0, self)
+    }
+}
+
+impl<H: Host> Delivery<H> for Parcel<H> {
+    fn open(self, context: &Context<H>) -> (usize, Batch<H>) {
+        context.shared.room.give_back(self.weight);
+        (self.partition, self.batch)
+    }
+}
+
+/// The batches of an arrival, each with the stream by which it came; neighbours that came
+/// by the same stream are one.
+fn batches<H: Host, C: Delivery<H>>(
+    context: &Context<H>,
+    scope: H::Scope<'_>,
+    containers: Vec<C>,
+) -> Vec<(usize, Batch<H>)> {
+    let mut batches: Vec<(usize, Batch<H>)> = Vec::new();
+    for container in containers {
+        let (input, mut batch) = container.open(context);
+        if let Some((_, before)) = batches.pop_if(|(last, _)| *last == input) {
+            batch = before.append(scope, batch);
+        }
+        batches.push((input, batch));
+    }
+    batches
+}
+
+fn apply<'scope, H, C, P>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     builder: &Arc<dyn StatefulBatch<H>>,
     wanted: &[bool],
-    up: BatchStream<'scope, H>,
-) -> Vec<BatchStream<'scope, H>> {
+    up: Stream<'scope, Time, C>,
+    pact: P,
+) -> Vec<BatchStream<'scope, H>>
+where
+    H: Host,
+    C: Delivery<H>,
+    P: ParallelizationContract<Time, C>,
+{
     let scope = up.scope();
     let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
     let activator = scope.activator_for(operator_builder.operator_info().address);
     let mut timer = Timer::new(activator.clone());
-    let mut input = operator_builder.new_input(up, Pipeline);
+    let mut input = operator_builder.new_input(up, pact);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
     let (mut outputs, downs): (Vec<_>, Vec<_>) = wanted
         .iter()
@@ -117,16 +174,18 @@ fn apply<'scope, H: Host>(
                 && (arrivals.is_empty() || now.saturating_sub(settled_at) >= SETTLE_EVERY);
             if !arrivals.is_empty() || is_due || settles || has_ended {
                 H::attach(|scope| {
-                    let outcome = (|| {
+                    let work = || {
                         for arrival in arrivals {
-                            if context.is_halted() {
-                                return Ok(());
-                            }
-                            let (capability, _, batch) = gather(scope, arrival);
-                            let made =
-                                keys.on_batch(&context, scope, batch.into_keyed(scope, &step)?)?;
-                            for (output, made) in outputs.iter_mut().zip(made) {
-                                output.activate().give(&capability, &mut Batch::Keyed(made));
+                            let capability = arrival.capability;
+                            for (input, batch) in batches(&context, scope, arrival.containers) {
+                                if context.is_halted() {
+                                    return Ok(());
+                                }
+                                let pairs = batch.into_keyed(scope, &step)?;
+                                let made = keys.on_batch(&context, scope, input, pairs)?;
+                                for (output, made) in outputs.iter_mut().zip(made) {
+                                    output.activate().give(&capability, &mut Batch::Keyed(made));
+                                }
                             }
                         }
                         if settles {
@@ -138,8 +197,8 @@ fn apply<'scope, H: Host>(
                             output.activate().give(held, &mut Batch::Keyed(made));
                         }
                         Ok(())
-                    })();
-                    if let Err(failure) = outcome {
+                    };
+                    if let Err(failure) = work() {
                         context.fail(scope, &step, failure);
                     }
                 });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
-use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -108,7 +108,7 @@ impl KeyedLogic<Python3> for CollectStep {
         false
     }
 
-    fn is_asked_at_once(&self) -> bool {
-        false
+    fn asking(&self) -> Asking {
+        Asking::Later
     }
 }

@@ -1,6 +1,6 @@
 //! `join`: the values that several streams have for a key.
 //!
-//! Values arrive as `(side, value)` pairs, since the sides were merged into one stream.
+//! Each side is a stream of its own, so that a value need not say which it belongs to.
 
 use millstream_engine::join::{Insert, Sides};
 use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
@@ -27,8 +27,18 @@ pub(crate) struct JoinStep {
 
 impl StatefulBatch<Python3> for JoinStep {
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
-        KeyedStep::new(*self)
+        KeyedStep::new(JoinLogic {
+            step: *self,
+            side: 0,
+        })
     }
+}
+
+/// A join on one worker.
+struct JoinLogic {
+    step: JoinStep,
+    /// The side of the batch at hand.
+    side: usize,
 }
 
 type State = Sides<Py<PyAny>>;
@@ -42,11 +52,11 @@ fn emit_rows(py: Python<'_>, seen: &State, emit: &mut Emit<Python3>) -> Result<(
     Ok(())
 }
 
-impl KeyedLogic<Python3> for JoinStep {
+impl KeyedLogic<Python3> for JoinLogic {
     type State = State;
 
     fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
-        Ok(Sides::new(self.sides, self.insert))
+        Ok(Sides::new(self.step.sides))
     }
 
     fn on_batch(
@@ -58,10 +68,9 @@ impl KeyedLogic<Python3> for JoinStep {
     ) -> Result<Fate, PyFailure> {
         let mut fate = Fate::Retain;
         for value in values.drain(..) {
-            let (side, value): (usize, Py<PyAny>) = value.extract(py).map_err(calling("join"))?;
-            seen.insert(side, value);
+            seen.insert(self.step.insert, self.side, value);
             fate = Fate::Retain;
-            match self.emit {
+            match self.step.emit {
                 EmitMode::Running => emit_rows(py, seen, emit)?,
                 EmitMode::Complete if seen.is_complete() => {
                     emit_rows(py, seen, emit)?;
@@ -80,11 +89,15 @@ impl KeyedLogic<Python3> for JoinStep {
         seen: &mut State,
         emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        if self.emit != EmitMode::Final {
+        if self.step.emit != EmitMode::Final {
             return Ok(Fate::Retain);
         }
         emit_rows(py, seen, emit)?;
         Ok(Fate::Discard)
+    }
+
+    fn begin_batch(&mut self, input: usize) {
+        self.side = input;
     }
 
     fn is_called_in_order(&self) -> bool {

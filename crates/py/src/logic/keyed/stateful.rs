@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use pyo3::prelude::*;
 
 use crate::callables::{calling, emit_and_fate, is_a};
@@ -118,5 +118,9 @@ impl KeyedLogic<Python3> for StatefulStep {
             .call_method0(pyo3::intern!(py, "notify_at"))
             .and_then(|at| moment(&at, "notify_at"))
             .map_err(calling("notify_at"))
+    }
+
+    fn asking(&self) -> Asking {
+        Asking::AtOnce
     }
 }

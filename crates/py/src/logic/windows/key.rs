@@ -1,7 +1,7 @@
 //! The windows of one key, as the logic of a stateful step with three outputs.
 
 use millstream_engine::clock::Micros;
-use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::plan::StepId;
 use millstream_engine::window::{KeyWindows, Metadata, Sink, WindowStep, Windowing};
 use pyo3::prelude::*;
@@ -113,8 +113,8 @@ impl KeyedLogic<Python3> for Windows {
         false
     }
 
-    fn is_asked_at_once(&self) -> bool {
-        false
+    fn asking(&self) -> Asking {
+        Asking::Later
     }
 }
 

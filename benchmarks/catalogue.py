@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks import join, map_filter, maps, running_average, sessions, windows, words
+from benchmarks import (
+    join,
+    json_lines,
+    map_filter,
+    maps,
+    running_average,
+    sessions,
+    windows,
+    words,
+)
 
 WORKLOADS = {
     **{f"maps-{count}": maps.workload(count) for count in maps.COUNTS},
@@ -10,7 +19,9 @@ WORKLOADS = {
     "words": words.WORKLOAD,
     "running_average": running_average.WORKLOAD,
     "tumbling": windows.TUMBLING,
+    "aggregates": windows.AGGREGATES,
     "sliding": windows.SLIDING,
     "sessions": sessions.WORKLOAD,
     "join": join.WORKLOAD,
+    "json_lines": json_lines.WORKLOAD,
 }

@@ -29,6 +29,7 @@ class Engine:
     op: Any
     windowing: Any
     testing: Any
+    files: Any
     options: dict[str, bool] = field(default_factory=dict)
 
     def read(self, step_id: str, flow: Any, batches: Iterable[list[Any]]) -> Any:
@@ -60,9 +61,14 @@ class Engine:
 
         self.op.output(step_id, stream, Sink())
 
-    def run(self, flow: Any) -> None:
-        """Run a flow on one worker to its end."""
-        self.testing.run_main(flow, **self.options)
+    def run(self, flow: Any, workers: int = 1) -> None:
+        """Run a flow to its end, on workers that are threads."""
+        if workers == 1:
+            self.testing.run_main(flow, **self.options)
+        else:
+            self.testing.cluster_main(
+                flow, [], 0, worker_count_per_proc=workers, **self.options
+            )
 
 
 def load(name: str) -> Engine:
@@ -75,6 +81,7 @@ def load(name: str) -> Engine:
         "op": "operators",
         "windowing": "operators.windowing",
         "testing": "testing",
+        "files": "connectors.files",
     }
     return Engine(
         **{

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import data, limit, peers
 from benchmarks.engines import FLOWS
+from benchmarks.meters import Figures
+from benchmarks.peers import is_installed
 from benchmarks.workload import Workload
 
 METERS = ("cpu", "wall", "memory", "grown")
-ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "PATHWAY_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
 """All have one core, as a dataflow on one worker has."""
 
-CHECKED = 200_000
+CHECKED = 100_000
 """At most so many items are enough to find out that results differ."""
 
-Figures = dict[str, Any]
+SLOW = 5.0
+"""Who takes more seconds than this is timed once: noise is small beside it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Row:
         workload: Its name.
         engine: Its name.
         items: How many items there were.
+        runs: How many times it was run.
         cpu: CPU seconds.
         wall: Wall-clock seconds.
         memory: Peak memory of the process, in bytes.
@@ -42,6 +51,7 @@ class Row:
     workload: str
     engine: str
     items: int
+    runs: int
     cpu: float
     wall: float
     memory: float
@@ -54,39 +64,36 @@ class Row:
         return self.cpu / self.items * 1e9
 
 
-def is_installed(package: str) -> bool:
-    """Whether Python finds a package."""
-    return importlib.util.find_spec(package) is not None
-
-
 def flow_engines() -> list[str]:
     """The engines for dataflows that are installed."""
     return [name for name in FLOWS if name == "composed" or is_installed(name)]
 
 
-def engines_of(workload: Workload) -> list[str]:
-    """The engines that a workload is written for and that are installed."""
-    columns = workload.columns is not None and is_installed("polars")
-    return [*flow_engines(), "plain", *(["polars"] if columns else [])]
+def engines_of(name: str, workload: Workload) -> list[str]:
+    """The engines that do a workload, and that are here."""
+    flows = [engine for engine in flow_engines() if engine not in workload.without]
+    rust = ["rust"] if limit.is_able(name) else []
+    return [*flows, "plain", *peers.able(name), *rust]
 
 
 def run_once(module: str, *arguments: object) -> Figures:
     """One run in a process of its own."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, env=os.environ | ONE_THREAD
+        command, check=True, stdout=subprocess.PIPE, env=os.environ | ENVIRONMENT
     )
-    figures: Figures = json.loads(done.stdout)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-def medians(runs: list[Figures]) -> Figures:
+def medians(runs: list[Figures]) -> dict[str, Any]:
     """The medians of all meters, and the result, which must be one."""
     results = {str(run["result"]) for run in runs}
     if len(results) > 1:
         msg = f"one engine came to several results in its runs: {sorted(results)}"
         raise RuntimeError(msg)
     return {
+        "runs": len(runs),
         **{meter: statistics.median(run[meter] for run in runs) for meter in METERS},
         "result": results.pop(),
     }
@@ -99,47 +106,42 @@ def check_equal(results: dict[str, str], what: str) -> None:
         raise RuntimeError(msg)
 
 
-def check_digests(name: str, workload: Workload, scale: float) -> None:
+def check_digests(name: str, items: dict[str, int]) -> None:
     """Run all engines on the same items; all results must be equal."""
-    engines = engines_of(workload)
-    items = min(CHECKED, *(workload.items_of(engine, scale) for engine in engines))
+    count = min(CHECKED, *items.values())
     digests = {
-        engine: run_once("run", name, engine, items, "--digest")["result"]
-        for engine in engines
+        engine: run_once("run", name, engine, count, "--digest")["result"]
+        for engine in items
     }
     check_equal(digests, f"the results of `{name}`")
 
 
-def compare(name: str, workload: Workload, rounds: int, scale: float) -> list[Row]:
-    """Let the engines take turns, and take medians."""
-    check_digests(name, workload, scale)
-    items = {
-        engine: workload.items_of(engine, scale) for engine in engines_of(workload)
-    }
+def take_turns(name: str, items: dict[str, int], rounds: int) -> list[Row]:
+    """Let the engines run in turns, the slow ones once, and take medians."""
     runs: dict[str, list[Figures]] = {engine: [] for engine in items}
     for _ in range(rounds):
         for engine, count in items.items():
-            runs[engine].append(run_once("run", name, engine, count))
-    rows = [
+            if not runs[engine] or runs[engine][0]["wall"] < SLOW:
+                runs[engine].append(run_once("run", name, engine, count))
+    return [
         Row(name, engine, items[engine], **medians(figures))
         for engine, figures in runs.items()
     ]
+
+
+def compare(name: str, workload: Workload, rounds: int, scale: float) -> list[Row]:
+    """Check that the engines agree, then measure them."""
+    items = {
+        engine: workload.items_of(engine, scale)
+        for engine in engines_of(name, workload)
+    }
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory:
+        os.environ[data.DIRECTORY] = directory
+        check_digests(name, items)
+        rows = take_turns(name, items, rounds)
     for size in set(items.values()):
         counts = {row.engine: row.result for row in rows if row.items == size}
         check_equal(counts, f"how many results of `{name}` there are")
     for row in rows:
         print(f"{name:16} {row.engine:11} {row.nanoseconds:9.1f} ns/item", flush=True)
-    return rows
-
-
-def watch(module: str, seconds: int) -> list[Row]:
-    """Run something that lasts some seconds of wall-clock time, once an engine."""
-    rows = []
-    for engine in flow_engines():
-        if engine == "composed":
-            continue
-        figures = medians([run_once(module, engine, seconds)])
-        row = Row(module, engine, int(figures["result"]), **figures)
-        print(f"{module:16} {engine:11} {row.cpu:9.3f} CPU-s", flush=True)
-        rows.append(row)
     return rows

@@ -2,68 +2,78 @@
 
 Run as ``python -m benchmarks.run WORKLOAD ENGINE ITEMS [--digest]``; the engine is
 ``millstream``, ``composed`` (Millstream without its native operators), ``bytewax``,
-``plain`` (a loop without any) or ``polars`` (on columns, all at once). With
-``--digest`` it digests all results instead of counting them, and its times count for
-nothing.
+``plain`` (a loop without any), a module of `benchmarks.peers`, or ``rust`` (a program
+without Python, in a process of its own). With ``--digest`` it digests all results
+instead of counting them, and its times count for nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from functools import partial
 
+from benchmarks import data, limit
 from benchmarks.catalogue import WORKLOADS
 from benchmarks.engines import FLOWS, load
-from benchmarks.workload import Count, Digest, Workload, measured
+from benchmarks.meters import measured, print_figures
+from benchmarks.peers import PEERS, jobs
+from benchmarks.workload import Count, Digest, Sink
 
 
-def run_flow(name: str, workload: Workload, items: int, sink: Count | Digest) -> None:
+def run_flow(engine_name: str, name: str, items: int, sink: Sink) -> None:
     """Run the dataflow."""
-    engine = load(name)
-    data = workload.make(items)
+    engine, workload = load(engine_name), WORKLOADS[name]
+    rows = data.load(name, items, workload.make)
     flow = engine.dataflow.Dataflow("benchmark")
-    engine.write("out", workload.flow(engine, flow, data), sink.write)
+    engine.write("out", workload.flow(engine, flow, rows), sink.write)
     measured(lambda: engine.run(flow), sink.result)
 
 
-def run_plain(workload: Workload, items: int, sink: Count | Digest) -> None:
+def run_plain(name: str, items: int, sink: Sink) -> None:
     """Run the loop."""
-    data = workload.make(items)
-    measured(lambda: workload.plain(data, sink.write), sink.result)
+    workload = WORKLOADS[name]
+    rows = data.load(name, items, workload.make)
+    measured(lambda: workload.plain(rows, sink.write), sink.result)
 
 
-def run_columns(workload: Workload, items: int, sink: Count | Digest) -> None:
-    """Run on columns; making them, and rows of the results, is not timed."""
-    if workload.columns is None:
-        msg = f"{workload.title} is not written for columns"
-        raise ValueError(msg)
-    compute = workload.columns(workload.make(items))
-    frames: list[Any] = []
+def run_peer(peer: str, name: str, items: int, sink: Sink) -> None:
+    """Run a peer; its results may still be in it when the clock stops."""
+    rows = data.load(name, items, WORKLOADS[name].make)
+    job = jobs(peer)[name](rows, sink.write)
+    del rows
 
     def result() -> str:
-        for frame in frames:
-            sink.write(frame.rows())
+        job.results()
         return sink.result()
 
-    measured(lambda: frames.append(compute()), result)
+    measured(job.run, result)
+
+
+def run_limit(name: str, items: int, sink: Sink) -> None:
+    """Run the program in Rust, which measures itself."""
+    make = WORKLOADS[name].make
+    load_rows = partial(data.load, name, items, make)
+    print_figures(limit.run(name, items, load_rows, sink))
 
 
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", choices=list(WORKLOADS))
-    parser.add_argument("engine", choices=[*FLOWS, "plain", "polars"])
+    parser.add_argument("engine", choices=[*FLOWS, "plain", *PEERS, "rust"])
     parser.add_argument("items", type=int)
     parser.add_argument("--digest", action="store_true")
     arguments = parser.parse_args()
-    workload = WORKLOADS[arguments.workload]
-    sink = Digest(workload.compared) if arguments.digest else Count()
-    if arguments.engine == "plain":
-        run_plain(workload, arguments.items, sink)
-    elif arguments.engine == "polars":
-        run_columns(workload, arguments.items, sink)
+    name, engine, items = arguments.workload, arguments.engine, arguments.items
+    sink = Digest(WORKLOADS[name].compared) if arguments.digest else Count()
+    if engine in FLOWS:
+        run_flow(engine, name, items, sink)
+    elif engine == "plain":
+        run_plain(name, items, sink)
+    elif engine == "rust":
+        run_limit(name, items, sink)
     else:
-        run_flow(arguments.engine, workload, arguments.items, sink)
+        run_peer(engine, name, items, sink)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,10 @@
-"""What a workload is, what becomes of its results, and reading one's own meters."""
+"""What a workload is, and what becomes of its results."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.engines import Batches, Engine, Write
@@ -22,7 +18,9 @@ def in_batches(items: list[Any], size: int = BATCH) -> Batches:
 
 
 def flatten(result: Any) -> Iterator[Any]:
-    """The scalars of nested tuples, since every engine nests its own way."""
+    """The scalars of nested results, since every engine nests its own way."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
     if isinstance(result, tuple):
         for part in result:
             yield from flatten(part)
@@ -45,12 +43,10 @@ class Workload:
         make: Makes the data of so many items, before the clock starts.
         flow: Adds the steps to a flow; returns the stream of results.
         plain: The loop that one would write by hand, over the same data.
-        columns: The same on columns, all at once: takes the data, and returns what
-            is timed, which returns a Polars data frame.
-        fewer: How many items the slower engines get.
+        fewer: How many items engines get that would take minutes.
+        without: Flow engines that have no such operator.
         compared: What of a result must be equal with all engines.
-        faster_than_peer: How many times as fast as the peer it should be.
-        faster_than_plain: How many times as fast as the plain loop it should be.
+        faster: How many times as fast as some other engines it should be.
     """
 
     title: str
@@ -58,11 +54,10 @@ class Workload:
     make: Callable[[int], Any]
     flow: Callable[[Engine, Any, Any], Any]
     plain: Callable[[Any, Write], None]
-    columns: Callable[[Any], Callable[[], Any]] | None = None
     fewer: dict[str, int] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
     compared: Callable[[Any], tuple[Any, ...]] = scalars
-    faster_than_peer: float | None = None
-    faster_than_plain: float | None = None
+    faster: dict[str, float] = field(default_factory=dict)
 
     def items_of(self, engine: str, scale: float) -> int:
         """How many items an engine gets."""
@@ -106,28 +101,4 @@ class Digest:
         return f"{self._count} {self._sum % 2**64:016x}"
 
 
-def memory(meter: str) -> int:
-    """A meter of this process's memory, in bytes (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{meter}:"):
-            return int(line.split()[1]) * 1024
-    msg = f"`/proc/self/status` has no `{meter}`"
-    raise RuntimeError(msg)
-
-
-def forget_peak() -> None:
-    """Let the peak begin anew: making the data does not count."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def measured(run: Callable[[], Any], result: Callable[[], object]) -> None:
-    """Run, and print what it took and what came out as one JSON line."""
-    gc.collect()
-    forget_peak()
-    before = memory("VmRSS")
-    cpu, wall = time.process_time(), time.perf_counter()
-    run()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = memory("VmHWM")
-    figures = {"cpu": cpu, "wall": wall, "memory": peak, "grown": peak - before}
-    print(json.dumps(figures | {"result": result()}))
+Sink = Count | Digest

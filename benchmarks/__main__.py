@@ -7,43 +7,60 @@ installs what they are compared with first.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 
-from benchmarks import report
-from benchmarks.catalogue import WORKLOADS
-from benchmarks.measure import Row, compare, is_installed, watch
+from benchmarks import chart, report
+from benchmarks.catalogue import STUDIES, WORKLOADS
+from benchmarks.measure import Row, compare
+from benchmarks.peers import is_installed
+from benchmarks.studies import Table
 
 REPORTS = Path(__file__).parent / "reports"
-WATCHED = {"backpressure": 5, "idle": 5}
-"""How many seconds each of these lasts."""
 
 
-def measure(names: list[str], rounds: int, scale: float) -> list[Row]:
+def measure(
+    names: list[str], rounds: int, scale: float
+) -> tuple[list[Row], dict[str, Table]]:
     """Measure what is named."""
     rows: list[Row] = []
+    studies: dict[str, Table] = {}
     for name in names:
-        if name in WATCHED:
-            rows += watch(name, WATCHED[name])
-        else:
+        if name in WORKLOADS:
             rows += compare(name, WORKLOADS[name], rounds, scale)
-    return rows
+        else:
+            module = importlib.import_module(f"benchmarks.studies.{name}")
+            studies[name] = module.study(scale)
+            print("\n".join(studies[name].markdown()), flush=True)
+    return rows, studies
 
 
-def write(rows: list[Row], command: str, directory: Path) -> None:
+def write(
+    rows: list[Row], studies: dict[str, Table], command: str, directory: Path
+) -> None:
     """Write the report."""
     directory.mkdir(parents=True, exist_ok=True)
-    chart = "benchmarks.png" if is_installed("matplotlib") else None
-    if chart is not None:
-        report.draw(rows, directory / chart)
-    page = report.page(rows, command, chart)
+    picture = "benchmarks.png" if rows and is_installed("matplotlib") else None
+    if picture is not None:
+        chart.draw(rows, directory / picture)
+    page = report.page(rows, list(studies.values()), command, picture)
     (directory / "benchmarks.md").write_text(page)
     figures = {
         "command": command,
         "versions": report.versions(),
+        "targets": [
+            vars(target) | {"met": target.is_met}
+            for target in report.targets(rows, list(studies.values()))
+        ],
         "rows": [vars(row) for row in rows],
+        "studies": {
+            name: {"title": table.title, "columns": table.columns, "rows": table.rows}
+            for name, table in studies.items()
+        },
     }
     (directory / "benchmarks.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(page)
@@ -51,19 +68,18 @@ def write(rows: list[Row], command: str, directory: Path) -> None:
 
 def main() -> None:
     """Measure, and report."""
-    names = [*WORKLOADS, *WATCHED]
+    names = [*WORKLOADS, *STUDIES]
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--scale", type=float, default=1.0, help="of items, below 1")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="a directory")
     arguments = parser.parse_args()
-    rows = measure(arguments.only, arguments.rounds, arguments.scale)
-    write(
-        rows,
-        shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        arguments.reports,
-    )
+    started = time.monotonic()
+    rows, studies = measure(arguments.only, arguments.rounds, arguments.scale)
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    write(rows, studies, command, arguments.reports)
+    print(f"took {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

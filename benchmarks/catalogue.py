@@ -1,4 +1,4 @@
-"""All workloads, by the names that the command line takes."""
+"""All workloads and studies, by the names that the command line takes."""
 
 from __future__ import annotations
 
@@ -25,3 +25,6 @@ WORKLOADS = {
     "join": join.WORKLOAD,
     "json_lines": json_lines.WORKLOAD,
 }
+
+STUDIES = ("growth", "open_state", "partitions", "latency", "backpressure")
+"""Modules of `benchmarks.studies`."""

@@ -21,11 +21,11 @@ STEPS = 1 << 10
 Event = tuple[datetime, float]
 
 
-def make(items: int) -> Batches:
+def make(items: int, key_count: int = KEYS) -> Batches:
     """Pairs of key and event."""
     draw = random.Random(4)  # noqa: S311 - no secrets here
-    keys = [f"key-{number}" for number in range(KEYS)]
-    weights = [1 / (rank + 1) ** 1.05 for rank in range(KEYS)]
+    keys = [f"key-{number}" for number in range(key_count)]
+    weights = [1 / (rank + 1) ** 1.05 for rank in range(key_count)]
     return in_batches(
         [
             (

@@ -91,7 +91,9 @@ def read_results(path: Path, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
         return [
             tuple(
                 kind(field)
-                for kind, field in zip(types, line.rstrip("\n").split("\t"), strict=True)
+                for kind, field in zip(
+                    types, line.rstrip("\n").split("\t"), strict=True
+                )
             )
             for line in file
         ]
@@ -105,7 +107,8 @@ def run(workload: str, items: int, load: Callable[[], Any], sink: Sink) -> Figur
     if not rows.exists():
         write_rows(to_fields(load()), rows)
     digested = isinstance(sink, Digest)
-    command = [PROGRAM, workload, rows, *([results] if digested else [])]
+    output = [results] if digested else []
+    command: list[str | Path] = [PROGRAM, workload, rows, *output]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     figures: Figures = json.loads(done.stdout)
     if digested:

@@ -54,5 +54,6 @@ WORKLOAD = Workload(
     make=make,
     flow=flow,
     plain=plain,
+    fewer={"pathway": 3_000_000},
     faster={"bytewax": 15, "plain": 1},
 )

@@ -1,1 +1,3 @@
-JOBS = {}
+from benchmarks.peers import Prepare
+
+JOBS: dict[str, Prepare] = {}

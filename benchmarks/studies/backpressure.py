@@ -3,7 +3,7 @@
 Two workers with a `redistribute` between them, and an epoch that outlasts the run.
 The source is on the first worker; on the second the sink is slow, at less than a
 hundredth of what the source could do.
-Run as ``python -m benchmarks.backpressure ENGINE SECONDS``.
+Run as ``python -m benchmarks.studies.backpressure ENGINE SECONDS``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ import time
 from datetime import timedelta
 
 from benchmarks.engines import FLOWS, load
-from benchmarks.workload import measured
+from benchmarks.measure import run_once
+from benchmarks.meters import measured
+from benchmarks.studies import Table, engines
 
+TITLE = "Memory in flight"
+NOTE = (
+    "For some seconds a source over 100 times as fast as the sink of one of two "
+    "workers, a `redistribute` between them, an epoch interval of 60 s. Items are those taken."
+)
+SECONDS = 5
 BATCH = 1_000
 WORKERS = 2
 EPOCH = timedelta(seconds=60)
@@ -70,6 +78,15 @@ def run_engine(name: str, seconds: float) -> None:
         ),
         lambda: taken,
     )
+
+
+def study(_scale: float) -> Table:
+    """Measure each engine."""
+    rows: list[list[str | int | float]] = []
+    for engine in engines():
+        run = run_once("studies.backpressure", engine, SECONDS)
+        rows.append([engine, int(run["result"]), run["cpu"], run["grown"] / 1e6])
+    return Table(TITLE, NOTE, ["engine", "items", "CPU s", "MB grown"], rows)
 
 
 def main() -> None:

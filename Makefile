@@ -14,22 +14,25 @@ CARGO_ENGINE := PYO3_BUILD_EXTENSION_MODULE=1 cargo
 install = mkdir -p target && $(BIN)/maturin develop --release --locked --manifest-path $(1) \
 	> target/install.log 2>&1 || { cat target/install.log; exit 1; }
 
-.PHONY: run test check bench docs nightly fibonacci embedded build module help clean
+.PHONY: run test check bench bench-guard guard-baseline limit valgrind docs nightly fibonacci embedded build module help clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 run: build ## count the words of the Python reference, or of FILE=…
 	@$(BIN)/python examples/wordcount.py $(FILE)
 
-test: $(VENV)/.ready-dev build module ## all tests, of the engine and of the Python package
+test: $(VENV)/.ready-dev build module valgrind ## all tests, of the engine, of the Python package, and of its cost
 	scripts/check-arrow
 	$(CARGO_ENGINE) test --locked --workspace
 	$(BIN)/pytest
+	$(BIN)/python -m benchmarks.guard
 
 check: $(VENV)/.ready-dev $(TOOLS)/bin/cargo-deny build module ## formatting, lints, types, stubs, dependencies
 	cargo fmt --all --check
 	$(CARGO_ENGINE) clippy --locked --workspace --all-targets -- --deny warnings
+	cargo fmt --manifest-path benchmarks/limit/Cargo.toml --check
+	cargo clippy --locked --manifest-path benchmarks/limit/Cargo.toml -- --deny warnings
 	scripts/check-arrow
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
 	$(BIN)/ruff format --check
@@ -38,8 +41,23 @@ check: $(VENV)/.ready-dev $(TOOLS)/bin/cargo-deny build module ## formatting, li
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest millstream._engine --mypy-config-file pyproject.toml
 
-bench: $(VENV)/.ready-bench build ## measure against a plain loop and the peer; writes benchmarks/reports
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.ready-bench build limit ## measure against others; writes benchmarks/reports; OPTIONS="--only words"
+	$(BIN)/python -m benchmarks $(OPTIONS)
+
+bench-guard: build valgrind ## compare instructions an item with the baseline; OPTIONS="--tolerance 5"
+	$(BIN)/python -m benchmarks.guard $(OPTIONS)
+
+guard-baseline: build valgrind ## count instructions an item anew
+	$(BIN)/python -m benchmarks.guard --write
+
+# The workloads in Rust, without Python.
+limit:
+	cargo build --quiet --release --locked --manifest-path benchmarks/limit/Cargo.toml
+
+# Debian's package has the header, too, that the guard talks with it by.
+valgrind:
+	@test -f /usr/include/valgrind/callgrind.h || \
+		{ apt-get update -qq && apt-get install -y -qq valgrind > /dev/null; }
 
 docs: $(VENV)/.ready-docs build ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
@@ -77,4 +95,4 @@ $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
 
 clean: ## remove everything that was built
-	rm -rf target $(VENV) site examples/*/target
+	rm -rf target $(VENV) site examples/*/target benchmarks/limit/target

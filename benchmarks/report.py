@@ -34,10 +34,10 @@ MAP_NANOSECONDS = 32
 
 TIMED = (
     "CPU nanoseconds an item on one worker: medians of runs in turns, each its own "
-    "process, after all engines came to equal results. Making the data is not timed, but "
-    "for W8, where reading the file is. The plain loop calls the same functions as the "
-    "flow; that of W6 sorts all of its input first. Composed is Millstream without its "
-    "native operators. Pathway computes with expressions of its own. Polars and DuckDB "
+    "process, after all engines came to equal results. Making the data is not timed; "
+    "reading the file of W8 is. The plain loop calls the same functions as "
+    "the flow; that of W6 sorts all of its input first. Composed is Millstream without "
+    "its native operators. Pathway computes with expressions of its own. Polars and DuckDB "
     "have all data at once, in columns, on one thread; rust is a program by hand, "
     "without Python objects: neither is a stream processor. A star marks engines that "
     "got fewer items, since more would take minutes; below it says how many."
@@ -226,8 +226,8 @@ def page(rows: list[Row], studies: list[Table], command: str, chart: str | None)
         *(line for table in studies for line in table.markdown()),
         *(details if rows else []),
         (
-            "W12, the recursive function in Python, in Rust, and in Rust from Python, is "
-            "an example of its own: `make fibonacci`."
+            "W12, the recursive function in Python, in Rust, and in Rust from "
+            "Python, is an example of its own: `make fibonacci`."
         ),
         "",
     ]

@@ -114,7 +114,10 @@ def join(sides: Sides, write: Write) -> Job:
     )
     return job(
         connect(left_side=left, right_side=right),
-        "select key, left_value, right_value from left_side join right_side using (key)",
+        """
+        select key, left_value, right_value
+        from left_side join right_side using (key)
+        """,
         write,
     )
 

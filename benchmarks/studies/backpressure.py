@@ -20,7 +20,8 @@ from benchmarks.studies import Table, engines
 TITLE = "Memory in flight"
 NOTE = (
     "For some seconds a source over 100 times as fast as the sink of one of two "
-    "workers, a `redistribute` between them, an epoch interval of 60 s. Items are those taken."
+    "workers, a `redistribute` between them, an epoch interval of 60 s. Items are "
+    "those that were taken."
 )
 SECONDS = 5
 BATCH = 1_000

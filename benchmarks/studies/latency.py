@@ -21,8 +21,8 @@ from benchmarks.targets import Target
 TITLE = "W11 latency"
 NOTE = (
     "From the source to the sink, through five maps, `key_on` and `stateful_map`, on "
-    "one worker; items that come at once share a batch. CPU is the part of a core in use, "
-    "from the start of the flow to its end."
+    "one worker; items that come at once share a batch. CPU is the part of a core in "
+    "use, from the start of the flow to its end."
 )
 MAPS = 5
 SECONDS = 10

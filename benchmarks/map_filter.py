@@ -47,6 +47,6 @@ WORKLOAD = Workload(
     make=make,
     flow=flow,
     plain=plain,
-    fewer={"pathway": 2_000_000},
+    fewer={"pathway": 2_000_000, "quixstreams": 1_000_000},
     faster={"bytewax": 3, "plain": 1},
 )

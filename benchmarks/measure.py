@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,10 @@ ENVIRONMENT = {
 }
 """All have one core, as a dataflow on one worker has."""
 
-CHECKED = 100_000
+PREFIX = "MILLSTREAM_BENCHMARK_PREFIX"
+"""The environment variable of a command that starts each run, such as ``taskset 1``."""
+
+CHECKED = 50_000
 """At most so many items are enough to find out that results differ."""
 
 SLOW = 5.0
@@ -78,7 +82,9 @@ def engines_of(name: str, workload: Workload) -> list[str]:
 
 def run_once(module: str, *arguments: object) -> Figures:
     """One run in a process of its own."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    prefix = shlex.split(os.environ.get(PREFIX, ""))
+    program = [sys.executable, "-m", f"benchmarks.{module}"]
+    command = [*prefix, *program, *map(str, arguments)]
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, env=os.environ | ENVIRONMENT
     )

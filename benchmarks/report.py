@@ -37,8 +37,9 @@ TIMED = (
     "process, after all engines came to equal results. Making the data is not timed; "
     "reading the file of W8 is. The plain loop calls the same functions as "
     "the flow; that of W6 sorts all of its input first. Composed is Millstream without "
-    "its native operators. Pathway computes with expressions of its own. Polars and DuckDB "
-    "have all data at once, in columns, on one thread; rust is a program by hand, "
+    "its native operators. Pathway computes with expressions of its own. "
+    "Quix Streams runs without Kafka, so without serialising and committing. "
+    "Polars and DuckDB have all data at once, in columns, on one thread; rust is a program by hand, "
     "without Python objects: neither is a stream processor. A star marks engines that "
     "got fewer items, since more would take minutes; below it says how many."
 )

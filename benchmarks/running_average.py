@@ -57,5 +57,6 @@ WORKLOAD = Workload(
     make=make,
     flow=flow,
     plain=plain,
+    fewer={"quixstreams": 200_000},
     faster={"bytewax": 8, "plain": 1},
 )

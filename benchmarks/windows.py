@@ -154,6 +154,7 @@ TUMBLING = Workload(
     make=make,
     flow=partial(flow, tumbling),
     plain=partial(plain, LENGTH),
+    fewer={"pathway": 500_000, "quixstreams": 100_000},
     faster={"bytewax": 60, "plain": 4},
 )
 AGGREGATES = Workload(
@@ -171,6 +172,6 @@ SLIDING = Workload(
     make=make,
     flow=partial(flow, sliding),
     plain=partial(plain, OFFSET),
-    fewer={"pathway": 200_000},
+    fewer={"pathway": 200_000, "quixstreams": 50_000},
     faster={"bytewax": 40, "plain": 4},
 )

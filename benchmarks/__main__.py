@@ -30,12 +30,14 @@ def measure(
     rows: list[Row] = []
     studies: dict[str, Table] = {}
     for name in names:
+        started = time.monotonic()
         if name in WORKLOADS:
             rows += compare(name, WORKLOADS[name], rounds, scale)
         else:
             module = importlib.import_module(f"benchmarks.studies.{name}")
             studies[name] = module.study(scale)
             print("\n".join(studies[name].markdown()), flush=True)
+        print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
     return rows, studies
 
 

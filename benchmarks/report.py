@@ -24,6 +24,7 @@ ENGINES = (
     "duckdb",
     "rust",
 )
+NAMES = {"plain": "the plain loop"}
 PACKAGES = ("millstream", "bytewax", "pathway", "quixstreams", "polars", "duckdb")
 FEWEST_MAPS, MOST_MAPS = (
     f"maps-{count}" for count in (maps.COUNTS[0], maps.COUNTS[-1])
@@ -39,8 +40,8 @@ TIMED = (
     "the flow; that of W6 sorts all of its input first. Composed is Millstream without "
     "its native operators. Pathway computes with expressions of its own. "
     "Quix Streams runs without Kafka, so without serialising and committing. "
-    "Polars and DuckDB have all data at once, in columns, on one thread; rust is a program by hand, "
-    "without Python objects: neither is a stream processor. A star marks engines that "
+    "Polars and DuckDB have all data at once, in columns, on one thread; rust is a "
+    "program by hand, without Python objects: neither is a stream processor. A star marks engines that "
     "got fewer items, since more would take minutes; below it says how many."
 )
 
@@ -91,7 +92,7 @@ def targets(rows: list[Row], studies: list[Table]) -> list[Target]:
         own = line.nanoseconds["millstream"]
         found += [
             Target(
-                f"{line.title}: as fast as {other}",
+                f"{line.title}: times as fast as {NAMES.get(other, other)}",
                 line.nanoseconds[other] / own,
                 bound,
                 at_least=True,

@@ -31,6 +31,7 @@ CASES = {
     "ten a millisecond": (10, 1),
     "one a second": (1, 1_000),
 }
+NAMES = {"p50": "p50", "p99": "p99", "share": "CPU"}
 COMPARED = "one a millisecond"
 """The case that has targets."""
 
@@ -107,7 +108,7 @@ def targets(figures: dict[str, dict[str, float]]) -> list[Target]:
     own, peer = figures["millstream"], figures["bytewax"]
     return [
         Target(
-            f"W11 {name}, part of bytewax's",
+            f"W11 {NAMES[name]}, part of bytewax's",
             own[name] / peer[name],
             bound,
             at_least=False,

@@ -46,17 +46,18 @@ def write(
 ) -> None:
     """Write the report."""
     directory.mkdir(parents=True, exist_ok=True)
+    tables = list(studies.values())
     picture = "benchmarks.png" if rows and is_installed("matplotlib") else None
     if picture is not None:
         chart.draw(rows, directory / picture)
-    page = report.page(rows, list(studies.values()), command, picture)
+    page = report.page(rows, tables, command, picture)
     (directory / "benchmarks.md").write_text(page)
     figures = {
         "command": command,
         "versions": report.versions(),
         "targets": [
             vars(target) | {"met": target.is_met}
-            for target in report.targets(rows, list(studies.values()))
+            for target in report.targets(rows, tables)
         ],
         "rows": [vars(row) for row in rows],
         "studies": {
@@ -65,22 +66,29 @@ def write(
         },
     }
     (directory / "benchmarks.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(page)
 
 
 def main() -> None:
-    """Measure, and report."""
+    """Measure, and report; a part of the measurements is only shown."""
     names = [*WORKLOADS, *STUDIES]
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--scale", type=float, default=1.0, help="of items, below 1")
-    parser.add_argument("--reports", type=Path, default=REPORTS, help="a directory")
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        help=f"where to write (default: {REPORTS}, if everything is measured in full)",
+    )
     arguments = parser.parse_args()
     started = time.monotonic()
     rows, studies = measure(arguments.only, arguments.rounds, arguments.scale)
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-    write(rows, studies, command, arguments.reports)
+    is_full = arguments.only == names and arguments.scale >= 1
+    directory = arguments.reports or (REPORTS if is_full else None)
+    if directory is not None:
+        write(rows, studies, command, directory)
+    print(report.page(rows, list(studies.values()), command, None))
     print(f"took {time.monotonic() - started:.0f} s")
 
 

@@ -41,8 +41,9 @@ TIMED = (
     "its native operators. Pathway computes with expressions of its own. "
     "Quix Streams runs without Kafka, so without serialising and committing. "
     "Polars and DuckDB have all data at once, in columns, on one thread; rust is a "
-    "program by hand, without Python objects: neither is a stream processor. A star marks engines that "
-    "got fewer items, since more would take minutes; below it says how many."
+    "program by hand, without Python objects: neither is a stream processor. "
+    "A star marks engines that got fewer items, since more would take minutes; below "
+    "it says how many."
 )
 
 

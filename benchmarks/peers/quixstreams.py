@@ -11,6 +11,7 @@ import contextvars
 import importlib
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -38,8 +39,9 @@ FOREVER = 1e9
 
 
 def module(name: str) -> Any:
-    """A module of the package, which logs nothing."""
+    """A module of the package, which neither logs nor warns."""
     logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
     return importlib.import_module(f"quixstreams.{name}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -25,9 +24,6 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 """All have one core, as a dataflow on one worker has."""
-
-PREFIX = "MILLSTREAM_BENCHMARK_PREFIX"
-"""The environment variable of a command that starts each run, such as ``taskset 1``."""
 
 CHECKED = 50_000
 """At most so many items are enough to find out that results differ."""
@@ -82,9 +78,7 @@ def engines_of(name: str, workload: Workload) -> list[str]:
 
 def run_once(module: str, *arguments: object) -> Figures:
     """One run in a process of its own."""
-    prefix = shlex.split(os.environ.get(PREFIX, ""))
-    program = [sys.executable, "-m", f"benchmarks.{module}"]
-    command = [*prefix, *program, *map(str, arguments)]
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, env=os.environ | ENVIRONMENT
     )

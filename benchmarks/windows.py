@@ -154,7 +154,7 @@ TUMBLING = Workload(
     make=make,
     flow=partial(flow, tumbling),
     plain=partial(plain, LENGTH),
-    fewer={"pathway": 500_000, "quixstreams": 100_000},
+    fewer={"composed": 200_000, "pathway": 500_000, "quixstreams": 100_000},
     faster={"bytewax": 60, "plain": 4},
 )
 AGGREGATES = Workload(
@@ -163,6 +163,7 @@ AGGREGATES = Workload(
     make=make,
     flow=aggregate,
     plain=partial(plain, LENGTH),
+    fewer={"composed": 200_000},
     without=("bytewax",),
     faster={"polars": 0.5},
 )
@@ -172,6 +173,6 @@ SLIDING = Workload(
     make=make,
     flow=partial(flow, sliding),
     plain=partial(plain, OFFSET),
-    fewer={"pathway": 200_000, "quixstreams": 50_000},
+    fewer={"composed": 200_000, "pathway": 200_000, "quixstreams": 50_000},
     faster={"bytewax": 40, "plain": 4},
 )

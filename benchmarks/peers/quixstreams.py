@@ -41,8 +41,8 @@ FOREVER = 1e9
 def module(name: str) -> Any:
     """A module of the package, which neither logs nor warns."""
     logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    return importlib.import_module(f"quixstreams.{name}")
+    with warnings.catch_warnings(record=True):
+        return importlib.import_module(f"quixstreams.{name}")
 
 
 class Runner:

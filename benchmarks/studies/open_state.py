@@ -28,15 +28,18 @@ TITLE = "Keys and open windows: memory, and idling"
 NOTE = (
     "Each key is met once. Bytes are what the process grew by until its source fell "
     "silent, the key's string and the user's own state included, which weigh the same "
-    "with every engine. Idle is the part of a core in use while the source wakes once "
-    "a second and emits nothing. The peer looks at each open window whenever it "
-    "wakes, so it gets fewer."
+    "with every engine: what they weigh by themselves, in two lists, is in the rows "
+    "called alone, and is left out of what is said of the engines' own memory. Idle is "
+    "the part of a core in use while the source wakes once a second and emits nothing. "
+    "The peer looks at each open window whenever it wakes, so it gets fewer."
 )
 COUNT = 1_000_000
 PEER_COUNTS = {"key": 200_000, "open window": 20_000}
 """The peer looks at each open window whenever items come: more would take minutes."""
 
 SECONDS = 5.0
+ALONE = "alone"
+"""Not an engine: the user's own objects."""
 
 
 def keys(engine: Engine, stream: Any) -> Any:
@@ -62,6 +65,28 @@ def event(number: int) -> tuple[str, tuple[datetime, float]]:
     """An event of a key of its own."""
     return f"key-{number}", (START, 0.5)
 
+
+def alone(kind: str, count: int) -> None:
+    """Print what the keys and the user's states of them weigh, in a list each."""
+    make = KINDS[kind][0]
+    state = STATES[kind]
+    keys: list[str] = []
+    states: list[Any] = []
+    before = resident()
+    started = time.process_time()
+    for number in range(count):
+        key, value = make(number)
+        keys.append(key)
+        states.append(state(value))
+    grown, cpu = resident() - before, time.process_time() - started
+    print_figures({"grown": grown, "cpu": cpu, "idle": 0.0})
+
+
+STATES: dict[str, Callable[[Any], Any]] = {
+    "key": lambda reading: average(None, reading)[0],
+    "open window": lambda event: add(empty(), event),
+}
+"""What the user keeps of an item."""
 
 KINDS: dict[str, tuple[Callable[[int], Any], Callable[[Engine, Any], Any]]] = {
     "key": (reading, keys),
@@ -125,7 +150,7 @@ def study(scale: float) -> Table:
     for kind, most in PEER_COUNTS.items():
         same, large = int(most * scale), int(COUNT * scale)
         weights: dict[str, float] = {}
-        for engine in engines():
+        for engine in [*engines(), ALONE]:
             run = run_once("studies.open_state", kind, engine, same, SECONDS)
             weights[engine] = run["grown"] / same
             rows.append(row(kind, engine, same, run))
@@ -135,6 +160,11 @@ def study(scale: float) -> Table:
             part = weights["millstream"] / weights["bytewax"]
             what = f"memory per {kind}, part of bytewax's"
             targets.append(Target(what, part, 0.33, at_least=False))
+            own, peer = (
+                weights[name] - weights[ALONE] for name in ("millstream", "bytewax")
+            )
+            what = f"an engine's own memory per {kind}, part of bytewax's"
+            targets.append(Target(what, own / peer, 0.33, at_least=False))
         what = f"idle with {large:,} {kind}s, of a core"
         targets.append(Target(what, run["idle"] * 100, 2, at_least=False, unit=" %"))
     columns = ["each", "engine", "count", "bytes each", "CPU ns each", "idle %"]
@@ -151,10 +181,13 @@ def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("engine", choices=FLOWS)
+    parser.add_argument("engine", choices=[*FLOWS, ALONE])
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
     arguments = parser.parse_args()
+    if arguments.engine == ALONE:
+        alone(arguments.kind, arguments.count)
+        return
     run_engine(arguments.kind, arguments.engine, arguments.count, arguments.seconds)
 
 

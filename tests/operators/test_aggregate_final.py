@@ -3,6 +3,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import inf, nan
+from operator import itemgetter
 from types import MappingProxyType
 
 import millstream.operators as op
@@ -450,3 +451,30 @@ def test_substeps(substep_ids):
         "flow.step.finish.map",
         "flow.step.finish.map.flat_map_batch",
     ]
+
+
+class Shifted(tuple):
+    """A tuple whose items are one place further on."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index):
+        return super().__getitem__(index + 1)
+
+
+@pytest.mark.parametrize("value", [(1, 2, 3), [1, 2, 3], Shifted([1, 2, 3, 4])])
+@pytest.mark.parametrize("index", [0, 1, -2])
+def test_itemgetter_takes_what_it_says(evaluate, value, index):
+    def add(up):
+        by = itemgetter(index)
+        return op.aggregate_final("step", up, {"first": agg.first(by=by)})
+
+    assert evaluate([("a", value)], add) == [("a", {"first": value[index]})]
+
+
+def test_itemgetter_beyond_the_end_is_an_error(fail):
+    def add(up):
+        return op.aggregate_final("step", up, {"sum": agg.sum(by=itemgetter(2))})
+
+    error = fail([("a", (1, 2))], add)
+    assert repr(error) == "IndexError('tuple index out of range')"

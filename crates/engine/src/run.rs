@@ -174,12 +174,18 @@ fn before_start<H: Host>(operator: &PhysicalOperator<H>, failure: Failure<H>) ->
     }
 }
 
+/// A worker with nothing to do sleeps at once: to look around for a while before would
+/// cost more CPU time, with items that come one by one, than all of their processing.
+fn worker_config() -> WorkerConfig {
+    WorkerConfig::default().idle_spin(Duration::ZERO)
+}
+
 /// The calling thread is the only worker.
 fn run_here<H: Host>(physical: &Arc<Physical<H>>, shared: &Arc<Shared<H>>, caller: &dyn Caller<H>) {
     let clock = Arc::clone(&shared.clock);
     let mut looked_at = clock.monotonic();
     let mut worker = Worker::new(
-        WorkerConfig::default(),
+        worker_config(),
         Allocator::Thread(Thread::default()),
         Some(timely_origin()),
     );
@@ -209,17 +215,12 @@ fn run_threads<H: Host>(
     let guards = {
         let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
         let caller = Arc::clone(caller);
-        execute_from(
-            allocators,
-            transport,
-            WorkerConfig::default(),
-            move |worker| {
-                let _sender = &sender;
-                caller.worker_begins();
-                work(&physical, &shared, worker, || Ok(()));
-                caller.worker_ends();
-            },
-        )
+        execute_from(allocators, transport, worker_config(), move |worker| {
+            let _sender = &sender;
+            caller.worker_begins();
+            work(&physical, &shared, worker, || Ok(()));
+            caller.worker_ends();
+        })
         .map_err(Error::Internal)?
     };
     while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {

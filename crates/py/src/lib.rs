@@ -7,6 +7,7 @@
 mod callables;
 mod error;
 mod garbage;
+mod getter;
 mod host;
 mod logic;
 mod native;

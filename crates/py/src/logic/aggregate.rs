@@ -7,9 +7,11 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use smallvec::SmallVec;
 
 use crate::callables::calling;
+use crate::getter::Getter;
 use crate::host::PyFailure;
 
 /// Up to here, every `int` is a `float` exactly.
@@ -31,11 +33,11 @@ pub(crate) struct Aggregators {
     /// The names of the results, and what they are.
     named: Vec<Named>,
     /// What takes numbers out of values; each called once for a value.
-    getters: Vec<Py<PyAny>>,
+    getters: Vec<Getter>,
 }
 
 struct Named {
-    name: String,
+    name: Py<PyString>,
     kind: Kind,
     /// Which getter, if it isn't of the value itself.
     getter: Option<usize>,
@@ -45,9 +47,9 @@ impl Aggregators {
     /// Reads a mapping of names to aggregators.
     pub(crate) fn read(mapping: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Self>>> {
         let mut named = Vec::new();
-        let mut getters: Vec<Py<PyAny>> = Vec::new();
+        let mut getters: Vec<Getter> = Vec::new();
         for pair in mapping.call_method0("items")?.try_iter()? {
-            let (name, aggregator): (String, Bound<'_, PyAny>) = pair?.extract()?;
+            let (name, aggregator): (Bound<'_, PyString>, Bound<'_, PyAny>) = pair?.extract()?;
             let kind = match aggregator.getattr("kind")?.extract::<String>()?.as_str() {
                 "count" => Kind::Count,
                 "sum" => Kind::Sum,
@@ -59,16 +61,19 @@ impl Aggregators {
                 _ => return Ok(None),
             };
             let by = aggregator.getattr("by")?;
-            let getter = (!by.is_none()).then(|| {
-                getters
-                    .iter()
-                    .position(|getter| by.is(getter))
-                    .unwrap_or_else(|| {
-                        getters.push(by.clone().unbind());
-                        getters.len() - 1
-                    })
+            let getter = match getters.iter().position(|getter| getter.is(&by)) {
+                _ if by.is_none() => None,
+                Some(known) => Some(known),
+                None => {
+                    getters.push(Getter::of(&by)?);
+                    Some(getters.len() - 1)
+                }
+            };
+            named.push(Named {
+                name: name.unbind(),
+                kind,
+                getter,
             });
-            named.push(Named { name, kind, getter });
         }
         Ok(Some(Arc::new(Self { named, getters })))
     }
@@ -86,9 +91,9 @@ impl Aggregators {
         value: &Py<PyAny>,
     ) -> Result<(), PyFailure> {
         let value = value.bind(py);
-        let mut taken = Vec::with_capacity(self.getters.len());
+        let mut taken: SmallVec<[Bound<'_, PyAny>; 2]> = SmallVec::new();
         for getter in &self.getters {
-            taken.push(getter.bind(py).call1((value,)).map_err(calling("by"))?);
+            taken.push(getter.get(value).map_err(calling("by"))?);
         }
         for (named, accumulator) in self.named.iter().zip(&mut aggregates.0) {
             let value = named.getter.map_or(value, |getter| &taken[getter]);

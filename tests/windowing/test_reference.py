@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import millstream.operators as op
+import millstream.operators.aggregators as agg
 import millstream.operators.windowing as win
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -72,19 +73,20 @@ def ts(value):
     return min(max(micros(value.timestamp), FIRST), THE_END)
 
 
-def is_late(values, index, wait):
-    """Whether the watermark is beyond a value, now that it has arrived."""
+def is_late(values, index, wait, lateness=timedelta()):
+    """Whether the watermark is beyond what a value may be, now that it has arrived."""
     now = micros(values[index].now)
     watermarks = [FIRST + now - micros(values[0].now)]
     watermarks += [
         ts(each) - wait // MICROSECOND + now - micros(each.now)
         for each in values[: index + 1]
     ]
-    return ts(values[index]) < min(max(watermarks), THE_END - 1)
+    watermark = min(max(watermarks), THE_END - 1)
+    return ts(values[index]) < watermark - lateness // MICROSECOND
 
 
-def on_time_and_late(values, wait, *, ordered):
-    late = [each for i, each in enumerate(values) if is_late(values, i, wait)]
+def on_time_and_late(values, wait, *, ordered, lateness=timedelta()):
+    late = [each for i, each in enumerate(values) if is_late(values, i, wait, lateness)]
     on_time = [each for each in values if each not in late]
     return sorted(on_time, key=ts) if ordered else on_time, late
 
@@ -111,8 +113,10 @@ class Grid(NamedTuple):
             if opens <= ts(value) < closes:
                 yield window_id
 
-    def expected(self, values, wait, *, ordered):
-        on_time, late = on_time_and_late(values, wait, ordered=ordered)
+    def expected(self, values, wait, *, ordered, lateness=timedelta()):
+        on_time, late = on_time_and_late(
+            values, wait, ordered=ordered, lateness=lateness
+        )
         windows = {}
         for value in on_time:
             for window_id in self.ids_around(value):
@@ -147,8 +151,10 @@ class Gap(NamedTuple):
         gap = self.gap // MICROSECOND
         return any(abs(ts(each) - ts(value)) <= gap for each in session.values)
 
-    def expected(self, values, wait, *, ordered):
-        on_time, late = on_time_and_late(values, wait, ordered=ordered)
+    def expected(self, values, wait, *, ordered, lateness=timedelta()):
+        on_time, late = on_time_and_late(
+            values, wait, ordered=ordered, lateness=lateness
+        )
         sessions = []
         count = 0
         for value in on_time:
@@ -222,7 +228,7 @@ def keyed_values(draw):
     return [(key, Value(i, timestamp)) for i, (key, timestamp) in enumerate(pairs)]
 
 
-def run(items, add_steps, batch_size, workers):
+def run(items, add_steps, batch_size, workers, *, optimize=True):
     """What comes out for each key."""
     flow = Dataflow("flow")
     out = add_steps(op.input("inp", flow, TestingSource(items, batch_size)))
@@ -230,15 +236,15 @@ def run(items, add_steps, batch_size, workers):
     op.output("down", out.down, TestingSink(outputs.down))
     op.output("late", out.late, TestingSink(outputs.late))
     op.output("meta", out.meta, TestingSink(outputs.meta))
-    cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    cluster_main(flow, [], 0, worker_count_per_proc=workers, optimize=optimize)
     return {
         key: Expected(*([each for k, each in ls if k == key] for ls in outputs))
-        for key in {key for key, _ in items}
+        for key in "abc"
     }
 
 
-def clock(wait, now_getter=lambda: NOW):
-    return win.EventClock(lambda value: value.timestamp, wait, now_getter)
+def clock(wait, now_getter=lambda: NOW, **kwargs):
+    return win.EventClock(lambda value: value.timestamp, wait, now_getter, **kwargs)
 
 
 @windows
@@ -261,6 +267,167 @@ def test_dataflow(windows, ordered, data, items, wait):
             assert got == expected
         else:
             assert got.sorted() == expected.sorted()
+
+
+def last_results(out, content=sorted):
+    """When windows were, and what they came to in the end, in the order of time.
+
+    Values that are late go into windows when they come, and sessions count openings, so
+    the order of values and the ids of windows may differ.
+    """
+    times = dict(out.meta)
+    merged_ids = set().union(*(each.merged_ids for each in times.values()))
+    return sorted(
+        (times[window_id].open_time, times[window_id].close_time, content(result))
+        for window_id, result in dict(out.down).items()
+        if window_id not in merged_ids
+    )
+
+
+latenesses = st.one_of(
+    st.just(timedelta()),
+    seconds(0, 30),
+    st.sampled_from([MICROSECOND, timedelta.max]),
+)
+
+
+@windows
+@pytest.mark.parametrize("ordered", [True, False])
+@given(data=st.data(), items=keyed_values(), wait=waits)
+def test_allowed_lateness(windows, ordered, data, items, wait):
+    kind, lateness = data.draw(windows), data.draw(latenesses)
+    out = run(
+        items,
+        lambda up: win.collect_window(
+            "step",
+            up,
+            clock(wait, allowed_lateness=lateness),
+            kind.windower(),
+            ordered=ordered,
+        ),
+        batch_size=data.draw(st.integers(1, 31)),
+        workers=data.draw(st.integers(1, 3)),
+    )
+    for key, got in out.items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=ordered, lateness=lateness)
+        assert got.late == expected.late
+        assert last_results(got) == last_results(expected)
+
+
+def timed(items, elapsed, now):
+    """Let time go by before each item; it stands still meanwhile."""
+    now.now = NOW
+    for item, span in zip(items, elapsed, strict=True):
+        now.advance(span)
+        yield item
+
+
+def join_sides(up, *args, **kwargs):
+    sides = [
+        op.filter_value(f"side_{i}", up, lambda value, i=i: value.number % 2 == i)
+        for i in (0, 1)
+    ]
+    return win.join_window("step", *args, *sides, **kwargs)
+
+
+all_steps = pytest.mark.parametrize(
+    "add_steps",
+    [
+        pytest.param(
+            lambda up, clock, windower, ordered: win.collect_window(
+                "step", up, clock, windower, ordered=ordered
+            ),
+            id="collect_window",
+        ),
+        pytest.param(
+            lambda up, clock, windower, ordered: win.aggregate_window(
+                "step",
+                up,
+                clock,
+                windower,
+                {"n": agg.count(), "first": agg.first(), "last": agg.last()},
+                ordered,
+            ),
+            id="aggregate_window",
+        ),
+        pytest.param(
+            lambda up, clock, windower, _ordered: win.count_window(
+                "step", op.key_rm("key_rm", up), clock, windower, lambda _value: "a"
+            ),
+            id="count_window",
+        ),
+        pytest.param(
+            lambda up, clock, windower, ordered: join_sides(
+                up, clock, windower, emit_mode="running", ordered=ordered
+            ),
+            id="join_window",
+        ),
+        pytest.param(
+            lambda up, clock, windower, ordered: join_sides(
+                up, clock, windower, insert_mode="first", ordered=ordered
+            ),
+            id="join_window-final",
+        ),
+    ],
+)
+
+
+@windows
+@all_steps
+@given(data=st.data(), items=keyed_values(), wait=waits)
+def test_native_form_is_as_composed(windows, add_steps, data, items, wait):
+    """To the last detail: what comes out again after late values, and when."""
+    kind, lateness = data.draw(windows), data.draw(latenesses)
+    ordered = data.draw(st.booleans())
+    spans = st.lists(seconds(-5, 20), min_size=len(items), max_size=len(items))
+    elapsed = data.draw(spans)
+    now = TimeTestingGetter(NOW)
+
+    def outputs(*, optimize):
+        return run(
+            timed(items, elapsed, now),
+            lambda up: add_steps(
+                up,
+                clock(wait, now.get, allowed_lateness=lateness),
+                kind.windower(),
+                ordered,
+            ),
+            1,
+            1,
+            optimize=optimize,
+        )
+
+    assert outputs(optimize=True) == outputs(optimize=False)
+
+
+def first_and_last(values):
+    """By time; those with the same time are in the order of their numbers."""
+    in_order = sorted(sorted(values), key=ts)
+    return in_order[0], in_order[-1]
+
+
+@windows
+@given(data=st.data(), items=keyed_values(), wait=waits, lateness=latenesses)
+def test_first_and_last_are_by_time(windows, data, items, wait, lateness):
+    """In ordered windows, though values that are late come after later ones."""
+    kind = data.draw(windows)
+    aggregators = {"first": agg.first(), "last": agg.last()}
+
+    def add_steps(up):
+        return win.aggregate_window(
+            "step",
+            up,
+            clock(wait, allowed_lateness=lateness),
+            kind.windower(),
+            aggregators,
+        )
+
+    for key, got in run(items, add_steps, data.draw(st.integers(1, 31)), 1).items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=True, lateness=lateness)
+        ends = last_results(expected, first_and_last)
+        assert last_results(got, lambda each: (each["first"], each["last"])) == ends
 
 
 @windows
@@ -359,12 +526,17 @@ def play(batches, now, build):
 @given(data=st.data(), batches=batches)
 def test_time_goes_by(driver, windows, ordered, data, batches):
     kind, wait = data.draw(windows), data.draw(waits)
+    lateness = data.draw(latenesses)
     now = TimeTestingGetter(NOW)
 
     def build(resume_state):
         return driver(
             lambda up: win.collect_window(
-                "step", up, clock(wait, now.get), kind.windower(), ordered=ordered
+                "step",
+                up,
+                clock(wait, now.get, allowed_lateness=lateness),
+                kind.windower(),
+                ordered=ordered,
             ),
             resume_state,
         )
@@ -376,8 +548,11 @@ def test_time_goes_by(driver, windows, ordered, data, batches):
             for output in Expected._fields
         )
     )
-    expected = kind.expected(values, wait, ordered=ordered)
-    if ordered:
+    expected = kind.expected(values, wait, ordered=ordered, lateness=lateness)
+    if lateness:
+        assert got.late == expected.late
+        assert last_results(got) == last_results(expected)
+    elif ordered:
         assert got == expected
     else:
         assert got.sorted() == expected.sorted()

@@ -145,9 +145,13 @@ pub(crate) fn native_window(
             builder: function("builder")?,
             folder: function("folder")?,
             merger: function("merger")?,
+            copies: windowing.lateness > 0,
         },
         "aggregate_window" => match Aggregators::read(&step.getattr("aggregators")?)? {
-            Some(aggregators) => WindowFold::Aggregate(aggregators),
+            Some(aggregators) => WindowFold::Aggregate {
+                aggregators,
+                by_time: windowing.ordered,
+            },
             None => return Ok(Vec::new()),
         },
         _ => WindowFold::Count,

@@ -39,6 +39,25 @@ class _Rule:
     """What comes out of it."""
 
 
+def _earlier(one: tuple[int, Any], other: tuple[int, Any]) -> tuple[int, Any]:
+    return one if one[0] <= other[0] else other
+
+
+def _later(one: tuple[int, Any], other: tuple[int, Any]) -> tuple[int, Any]:
+    return other if one[0] <= other[0] else one
+
+
+def _value_of(timed: tuple[int, Any]) -> Any:
+    return timed[1]
+
+
+_TIMED_RULES: dict[Kind, _Rule] = {
+    "first": _Rule(_earlier, finish=_value_of),
+    "last": _Rule(_later, finish=_value_of),
+}
+"""By time, for values that don't come in its order: they start with their time."""
+
+
 _RULES: dict[Kind, _Rule] = {
     "count": _Rule(add, start=lambda _taken: 1),
     "sum": _Rule(add),
@@ -59,13 +78,18 @@ class Aggregation(Generic[V]):
     """The aggregators of a step, all at once."""
 
     def __init__(
-        self, step_id: str, aggregators: Mapping[str, Aggregator[V, Any]]
+        self,
+        step_id: str,
+        aggregators: Mapping[str, Aggregator[V, Any]],
+        time: Callable[[V], int] | None = None,
     ) -> None:
         """Check the aggregators.
 
         Args:
             step_id: The step, as its author wrote it.
             aggregators: Its parameter of this name.
+            time: Returns the time of a value, which decides what is first and last.
+                None if values come in order.
 
         Raises:
             TypeError: If it isn't a mapping of names to aggregators.
@@ -73,7 +97,11 @@ class Aggregation(Generic[V]):
         """
         _check_aggregators(step_id, aggregators)
         self._names = list(aggregators)
-        self._rules = [_RULES[each.kind] for each in aggregators.values()]
+        self._time = time
+        kinds = [each.kind for each in aggregators.values()]
+        rules = _RULES if time is None else _RULES | _TIMED_RULES
+        self._rules = [rules[kind] for kind in kinds]
+        self._is_timed = [time is not None and kind in _TIMED_RULES for kind in kinds]
         getters = [
             _itself if each.by is None else each.by for each in aggregators.values()
         ]
@@ -84,11 +112,13 @@ class Aggregation(Generic[V]):
     def fold(self, state: State, value: V) -> State:
         """Take in a value."""
         taken = {key: getter(value) for key, getter in self._getters.items()}
+        time = self._time(value) if self._time else 0
+        parts = zip(self._rules, self._getter_ids, self._is_timed, strict=True)
         return self.merge(
             state,
             tuple(
-                rule.start(taken[key])
-                for rule, key in zip(self._rules, self._getter_ids, strict=True)
+                rule.start((time, taken[key]) if is_timed else taken[key])
+                for rule, key, is_timed in parts
             ),
         )
 

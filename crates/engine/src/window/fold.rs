@@ -20,10 +20,14 @@ pub trait Fold<V> {
     fn open(&self, context: Self::Context<'_>) -> Result<Self::State, Self::Error>;
 
     /// Takes a value into a window.
+    ///
+    /// In an ordered step, timestamps don't go down from one call to the next, except
+    /// for values that came late.
     fn add(
         &self,
         context: Self::Context<'_>,
         state: &mut Self::State,
+        timestamp: i64,
         value: V,
         emit: &mut Vec<Self::Out>,
     ) -> Result<(), Self::Error>;
@@ -37,11 +41,12 @@ pub trait Fold<V> {
         emit: &mut Vec<Self::Out>,
     ) -> Result<(), Self::Error>;
 
-    /// Ends a window.
+    /// Ends a window. If lateness is allowed, more may be added to the state, and then
+    /// the window ends again: what was emitted must not change with it.
     fn close(
         &self,
         context: Self::Context<'_>,
-        state: Self::State,
+        state: &mut Self::State,
         emit: &mut Vec<Self::Out>,
     ) -> Result<(), Self::Error>;
 
@@ -68,7 +73,7 @@ pub trait Sink<V, O> {
     /// The window `id` emitted something.
     fn emit(&mut self, id: i64, out: O);
 
-    /// The window `id` has closed.
+    /// The window `id` has closed, or has changed since and closes again.
     fn meta(&mut self, id: i64, metadata: Metadata);
 }
 

@@ -1,7 +1,7 @@
 //! The windows of one key: the driver that puts clock, queue and windows together.
 
 use crate::clock::Micros;
-use crate::window::open::OpenWindows;
+use crate::window::held::HeldWindows;
 use crate::window::queue::Queue;
 use crate::window::{Fold, KeyClock, Sink, WindowStep};
 
@@ -10,7 +10,7 @@ const END_OF_INPUT: i64 = i64::MAX;
 
 /// The windows of one key.
 ///
-/// A key at rest, with no open window and no value waiting, keeps only its clock and
+/// A key at rest, that holds no window and no value that waits, keeps only its clock and
 /// the number of its next window: 32 bytes and nothing on the heap. It keeps those
 /// for good, or else a window that has closed could open again for an old value.
 ///
@@ -25,14 +25,14 @@ pub struct KeyWindows<V, F: Fold<V>> {
 /// What a key has while it isn't at rest.
 struct Active<V, S> {
     queue: Queue<V>,
-    windows: OpenWindows<S>,
+    windows: HeldWindows<S>,
 }
 
 impl<V, S> Default for Active<V, S> {
     fn default() -> Self {
         Self {
             queue: Queue::default(),
-            windows: OpenWindows::default(),
+            windows: HeldWindows::default(),
         }
     }
 }
@@ -66,16 +66,7 @@ impl<V, F: Fold<V>> KeyWindows<V, F> {
         for value in values {
             let (timestamp, value) = value?;
             let timestamp = clock.observe(&mut self.clock, timestamp);
-            if timestamp >= self.clock.watermark() {
-                step.arrived.push((timestamp, value));
-            } else if step.windowing.wants_late {
-                let ids = step.windowing.windower.late_ids(timestamp);
-                let (first, last) = ids.into_inner();
-                for id in first..last {
-                    sink.late(id, step.fold.clone_value(context, &value));
-                }
-                sink.late(last, value);
-            }
+            step.receive(context, self.clock.watermark(), timestamp, value, sink);
         }
         self.flush(step, context, self.clock.watermark(), sink)
     }
@@ -110,15 +101,15 @@ impl<V, F: Fold<V>> KeyWindows<V, F> {
     }
 
     /// The watermark at which something is to be done: a value goes into its
-    /// windows, or a window closes.
+    /// windows, or a window closes or is freed.
     pub fn due_at(&self, step: &WindowStep<V, F>) -> Option<i64> {
         let active = self.active.as_deref()?;
-        let window = active.windows.first_due(&step.windowing.windower);
+        let window = active.windows.first_due(&step.windowing);
         let value = active.queue.first();
         window.into_iter().chain(value).min()
     }
 
-    /// Whether the key is at rest: no window is open and no value waits.
+    /// Whether the key is at rest: it holds no window, and no value that waits.
     pub fn is_idle(&self) -> bool {
         self.active.is_none()
     }

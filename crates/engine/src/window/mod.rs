@@ -8,19 +8,23 @@
 //! - The *watermark* is how far event time has come: a [`Clock`] moves it, and never
 //!   back. It belongs to one key, since keys may come from devices whose data arrive
 //!   hours apart.
-//! - A value older than the watermark is *late*, and goes into no window.
+//! - A value older than the watermark, by more than the *allowed lateness*, is *late*,
+//!   and goes into no window.
 //! - A [`Windower`] says which windows a timestamp belongs to, and which watermark
-//!   closes them. A window that has closed doesn't open again.
+//!   closes them. A window that has closed is kept for as long as lateness is allowed;
+//!   if it changes, it closes again. When that time is over it is freed, and never
+//!   opens again.
 //! - In an *ordered* step a value waits until the watermark reaches it, so that
-//!   windows see values in the order of their timestamps.
+//!   windows see values in the order of their timestamps. One that the watermark has
+//!   passed already waits for nothing.
 //! - A [`Fold`] is the user's logic: what a window does with its values.
 //!
 //! # One turn
 //!
 //! [`KeyWindows`] drives one key. Each call is one turn, and what it hands to the
 //! [`Sink`] has one order: late values as they arrived; what windows emit for values
-//! that are due; then what they emit as they close, each with its [`Metadata`],
-//! in the order in which they were opened.
+//! that are due; then what they emit as they close, for the first time or again, each
+//! with its [`Metadata`], in the order in which they were opened.
 //!
 //! # The rules of this folder
 //!
@@ -55,6 +59,7 @@
 //!         &self,
 //!         (): (),
 //!         count: &mut usize,
+//!         _timestamp: i64,
 //!         _: char,
 //!         _: &mut Vec<usize>,
 //!     ) -> Result<(), Infallible> {
@@ -74,10 +79,10 @@
 //!     fn close(
 //!         &self,
 //!         (): (),
-//!         count: usize,
+//!         count: &mut usize,
 //!         emit: &mut Vec<usize>,
 //!     ) -> Result<(), Infallible> {
-//!         emit.push(count);
+//!         emit.push(*count);
 //!         Ok(())
 //!     }
 //!     fn clone_value(&self, (): (), value: &char) -> char {
@@ -88,6 +93,7 @@
 //! let windowing = Windowing {
 //!     clock: Clock::Event { wait: 2 },
 //!     windower: Windower::tumbling(10, 0).expect("a length above zero"),
+//!     lateness: 0,
 //!     ordered: true,
 //!     wants_late: true,
 //!     wants_meta: true,
@@ -111,8 +117,8 @@
 
 mod clock;
 mod fold;
+mod held;
 mod key_windows;
-mod open;
 mod queue;
 #[cfg(test)]
 mod reference;

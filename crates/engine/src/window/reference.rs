@@ -38,12 +38,15 @@ struct Window {
     close: i128,
     merged: BTreeSet<i128>,
     values: Vec<u32>,
+    /// How many values it had when it last closed; it only gets more.
+    closed_with: usize,
 }
 
 /// The windows of one key.
 pub(super) struct Reference {
     clock: Clock,
     cut: Cut,
+    lateness: i128,
     ordered: bool,
     base: i128,
     system_at_base: i128,
@@ -56,10 +59,11 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn new(clock: Clock, cut: Cut, ordered: bool, now: i64) -> Self {
+    pub(super) fn new(clock: Clock, cut: Cut, lateness: i64, ordered: bool, now: i64) -> Self {
         Self {
             clock,
             cut,
+            lateness: lateness.into(),
             ordered,
             base: START_OF_TIME.into(),
             system_at_base: now.into(),
@@ -85,7 +89,7 @@ impl Reference {
                     }
                 }
             }
-            if timestamp < self.watermark() {
+            if timestamp < self.watermark() - self.lateness {
                 for id in self.late_ids(timestamp) {
                     self.events.push(Event::Late(narrow(id), value));
                 }
@@ -106,7 +110,11 @@ impl Reference {
 
     /// The system time at which something is to be done.
     pub(super) fn notify_at(&self) -> Option<i64> {
-        let windows = self.windows.iter().map(|window| self.due(window));
+        let windows = self.windows.iter().map(|window| {
+            let due = self.due(window);
+            let is_closed = window.closed_with == window.values.len();
+            due + if is_closed { self.lateness } else { 0 }
+        });
         let values = self.queue.iter().map(|(timestamp, _)| *timestamp);
         let due = windows.chain(values).min()?;
         let at = match self.clock {
@@ -234,26 +242,31 @@ impl Reference {
             close,
             merged: BTreeSet::new(),
             values: Vec::new(),
+            closed_with: 0,
         });
     }
 
     fn close(&mut self, watermark: i128) {
-        let windows = std::mem::take(&mut self.windows);
-        let (closed, open): (Vec<_>, Vec<_>) = windows
-            .into_iter()
-            .partition(|window| self.due(window) <= watermark);
-        self.windows = open;
-        for window in closed {
+        let mut windows = std::mem::take(&mut self.windows);
+        for window in &mut windows {
+            let has_changed = window.closed_with < window.values.len();
+            if self.due(window) > watermark || !has_changed {
+                continue;
+            }
+            window.closed_with = window.values.len();
             let id = narrow(window.id);
             self.events
-                .push(Event::Emit(id, Out::Closed(window.values)));
+                .push(Event::Emit(id, Out::Closed(window.values.clone())));
             let metadata = Metadata {
                 open: moment(window.open),
                 close: moment(window.close),
-                merged: window.merged.into_iter().map(narrow).collect(),
+                merged: window.merged.iter().copied().map(narrow).collect(),
             };
             self.events.push(Event::Meta(id, metadata));
         }
+        windows
+            .retain(|window| watermark < i128::MAX && self.due(window) + self.lateness > watermark);
+        self.windows = windows;
     }
 }
 

@@ -6,7 +6,7 @@
 //! earlier session, and the later one becomes part of it.
 
 use crate::window::Session;
-use crate::window::open::OpenWindows;
+use crate::window::held::HeldWindows;
 
 /// Where a timestamp belongs among the sessions of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Place {
 
 impl Session {
     /// Finds the place of a timestamp.
-    pub(super) fn place<S>(self, sessions: &OpenWindows<S>, timestamp: i64) -> Place {
+    pub(super) fn place<S>(self, sessions: &HeldWindows<S>, timestamp: i64) -> Place {
         let after = sessions.place_after(timestamp);
         let before = after.checked_sub(1).filter(|&place| {
             sessions.get(place).is_some_and(|session| {
@@ -40,13 +40,13 @@ impl Session {
     }
 }
 
-impl<S> OpenWindows<S> {
+impl<S> HeldWindows<S> {
     /// Makes the session after `place` part of the one there, and returns its state.
     ///
     /// All ids that either session has taken in are kept if `keep_ids`.
     pub(super) fn absorb_next(&mut self, place: usize, keep_ids: bool) -> Option<S> {
         let next = self.remove(place + 1)?;
-        let session = self.at(place);
+        let session = self.change(place);
         session.close = session.close.max(next.close);
         if keep_ids {
             session.merged.push(next.id);
@@ -60,7 +60,7 @@ impl<S> OpenWindows<S> {
 mod tests {
     use super::*;
     use crate::window::Windower;
-    use crate::window::open::Window;
+    use crate::window::held::Window;
 
     fn gap(gap: i64) -> Session {
         match Windower::session(gap) {
@@ -69,8 +69,8 @@ mod tests {
         }
     }
 
-    fn sessions(bounds: &[(i64, i64, i64)]) -> OpenWindows<char> {
-        let mut sessions = OpenWindows::default();
+    fn sessions(bounds: &[(i64, i64, i64)]) -> HeldWindows<char> {
+        let mut sessions = HeldWindows::default();
         for &(id, open, close) in bounds {
             let place = sessions.place_after(open);
             sessions.insert(
@@ -81,6 +81,7 @@ mod tests {
                     open,
                     close,
                     merged: Vec::new(),
+                    has_changed: true,
                     state: 's',
                 },
             );

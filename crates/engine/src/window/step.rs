@@ -1,8 +1,7 @@
 //! What all keys of a windowing step share on a worker.
 
-use crate::window::open::Window;
 use crate::window::turn::Turn;
-use crate::window::{Clock, Fold, Windower};
+use crate::window::{Clock, Fold, Sink, Windower};
 
 /// How a step cuts time into windows, and who listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +10,9 @@ pub struct Windowing {
     pub clock: Clock,
     /// How time is cut into windows.
     pub windower: Windower,
+    /// How far behind the watermark a value may be and still go into its windows, in
+    /// microseconds. Closed windows stay for so long.
+    pub lateness: i64,
     /// Whether values wait for the watermark, and are then taken in the order of
     /// their timestamps; otherwise they are taken as they arrive.
     pub ordered: bool,
@@ -20,16 +22,25 @@ pub struct Windowing {
     pub wants_meta: bool,
 }
 
+impl Windowing {
+    /// The watermark that frees a window whose close time is `close`. No value that
+    /// isn't late belongs to it then.
+    #[must_use]
+    pub fn freed_at(&self, close: i64) -> i64 {
+        self.windower.due(close).saturating_add(self.lateness)
+    }
+}
+
 /// What all keys of a step share on a worker: its settings, the user's logic, and
 /// buffers that keys use in turn, so that a key at rest holds none.
 pub struct WindowStep<V, F: Fold<V>> {
     pub(super) windowing: Windowing,
     pub(super) fold: F,
-    /// Values of this turn that aren't late, as they arrived.
+    /// Values of this turn that go into windows, now or later, as they arrived.
     pub(super) arrived: Vec<(i64, V)>,
     /// Values to take into windows now, in their order.
     pub(super) due: Vec<(i64, V)>,
-    closing: Vec<Window<F::State>>,
+    closing: Vec<usize>,
     emitted: Vec<F::Out>,
 }
 
@@ -54,6 +65,29 @@ impl<V, F: Fold<V>> WindowStep<V, F> {
     /// The user's logic.
     pub fn fold(&self) -> &F {
         &self.fold
+    }
+
+    /// A value has arrived when the watermark was at `watermark`: it goes to `arrived`,
+    /// or to the sink if it came too late.
+    #[inline]
+    pub(super) fn receive<K: Sink<V, F::Out>>(
+        &mut self,
+        context: F::Context<'_>,
+        watermark: i64,
+        timestamp: i64,
+        value: V,
+        sink: &mut K,
+    ) {
+        if timestamp >= watermark.saturating_sub(self.windowing.lateness) {
+            self.arrived.push((timestamp, value));
+        } else if self.windowing.wants_late {
+            let ids = self.windowing.windower.late_ids(timestamp);
+            let (first, last) = ids.into_inner();
+            for id in first..last {
+                sink.late(id, self.fold.clone_value(context, &value));
+            }
+            sink.late(last, value);
+        }
     }
 
     /// Begins a turn: the values to take, and what to take them with.

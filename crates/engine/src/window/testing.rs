@@ -23,6 +23,7 @@ impl Fold<u32> for Collect {
         &self,
         (): (),
         values: &mut Vec<u32>,
+        _timestamp: i64,
         value: u32,
         emit: &mut Vec<Out>,
     ) -> Result<(), Infallible> {
@@ -43,8 +44,8 @@ impl Fold<u32> for Collect {
         Ok(())
     }
 
-    fn close(&self, (): (), values: Vec<u32>, emit: &mut Vec<Out>) -> Result<(), Infallible> {
-        emit.push(Out::Closed(values));
+    fn close(&self, (): (), values: &mut Vec<u32>, emit: &mut Vec<Out>) -> Result<(), Infallible> {
+        emit.push(Out::Closed(values.clone()));
         Ok(())
     }
 
@@ -75,9 +76,20 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(clock: Clock, cut: Cut, ordered: bool, now: i64) -> Self {
+        Self::with_lateness(clock, cut, 0, ordered, now)
+    }
+
+    pub(super) fn with_lateness(
+        clock: Clock,
+        cut: Cut,
+        lateness: i64,
+        ordered: bool,
+        now: i64,
+    ) -> Self {
         let windowing = Windowing {
             clock,
             windower: cut.into(),
+            lateness,
             ordered,
             wants_late: true,
             wants_meta: true,

@@ -1,5 +1,7 @@
 //! The driver against hand-made cases and against the reference.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use crate::clock::Micros;
@@ -186,10 +188,97 @@ fn system_clock_takes_values_at_once() {
 }
 
 #[test]
+fn late_value_closes_its_window_again() {
+    let clock = Clock::Event { wait: 0 };
+    for ordered in [true, false] {
+        let mut driver = Driver::with_lateness(clock, TUMBLING, 5, ordered, 0);
+        let events = driver.on_batch(0, &[(7, 0), (12, 1)]);
+        assert_eq!(
+            events,
+            [
+                added(0, 0),
+                added(1, 1),
+                closed(0, &[0]),
+                meta(0, 0, 10, &[])
+            ]
+        );
+        // Twice in one turn, but it closes once; then nothing changes.
+        let events = driver.on_batch(0, &[(9, 2), (8, 3)]);
+        let (first, second) = if ordered { (3, 2) } else { (2, 3) };
+        assert_eq!(
+            events,
+            [
+                added(0, first),
+                added(0, second),
+                closed(0, &[0, first, second]),
+                meta(0, 0, 10, &[]),
+            ]
+        );
+        assert_eq!(
+            driver.on_batch(0, &[(12, 4), (6, 5)]),
+            [Event::Late(0, 5), added(1, 4)]
+        );
+        assert_eq!(driver.notify_at(), Some(3));
+        assert_eq!(driver.on_notify(3), []);
+        assert_eq!(driver.on_batch(3, &[(9, 6)]), [Event::Late(0, 6)]);
+        assert_eq!(driver.notify_at(), Some(8));
+        assert_eq!(
+            driver.on_notify(8),
+            [closed(1, &[1, 4]), meta(1, 10, 20, &[])]
+        );
+        assert_eq!(driver.notify_at(), Some(13));
+        assert_eq!(driver.on_notify(13), []);
+        assert!(driver.key.is_idle());
+    }
+}
+
+#[test]
+fn closed_sessions_are_extended_and_merged() {
+    let clock = Clock::Event { wait: 0 };
+    let mut driver = Driver::with_lateness(clock, Cut::Session { gap: 5 }, 20, true, 0);
+    let events = driver.on_batch(0, &[(0, 0), (8, 1), (15, 2)]);
+    assert_eq!(
+        events,
+        [
+            added(0, 0),
+            added(1, 1),
+            added(2, 2),
+            closed(0, &[0]),
+            meta(0, 0, 0, &[]),
+            closed(1, &[1]),
+            meta(1, 8, 8, &[]),
+        ]
+    );
+    // Two sessions that have closed become one, which closes again at once.
+    let merged =
+        |id, own: &[u32], later: &[u32]| Event::Emit(id, Out::Merged(own.to_vec(), later.to_vec()));
+    assert_eq!(
+        driver.on_batch(0, &[(4, 3)]),
+        [
+            added(0, 3),
+            merged(0, &[0, 3], &[1]),
+            closed(0, &[0, 3, 1]),
+            meta(0, 0, 8, &[1]),
+        ]
+    );
+    // It grows beyond the watermark, so it is open once more.
+    assert_eq!(
+        driver.on_batch(0, &[(12, 4)]),
+        [added(0, 4), merged(0, &[0, 3, 1, 4], &[2])]
+    );
+    assert_eq!(driver.notify_at(), Some(6));
+    assert_eq!(
+        driver.on_notify(6),
+        [closed(0, &[0, 3, 1, 4, 2]), meta(0, 0, 15, &[1, 2])]
+    );
+}
+
+#[test]
 fn nobody_listening_costs_no_events() {
     let windowing = Windowing {
         clock: Clock::Event { wait: 0 },
         windower: TUMBLING.into(),
+        lateness: 0,
         ordered: true,
         wants_late: false,
         wants_meta: false,
@@ -212,9 +301,10 @@ fn any_timestamp_can_be_taken() {
         align_to: 0,
     };
     for cut in [TUMBLING, huge, Cut::Session { gap: i64::MAX }] {
-        for wait in [0, i64::MAX] {
+        for (wait, lateness) in [(0, 0), (i64::MAX, 0), (0, i64::MAX)] {
             for ordered in [true, false] {
-                let mut driver = Driver::new(Clock::Event { wait }, cut, ordered, i64::MIN);
+                let clock = Clock::Event { wait };
+                let mut driver = Driver::with_lateness(clock, cut, lateness, ordered, i64::MIN);
                 let mut events = Events::new();
                 for (value, timestamp) in (0..).zip(ends) {
                     events.extend(driver.on_batch(i64::MIN, &[(timestamp, value)]));
@@ -270,6 +360,14 @@ fn clocks() -> impl Strategy<Value = Clock> {
     ]
 }
 
+fn latenesses() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        1 => Just(0),
+        3 => 0..60_i64,
+        1 => Just(i64::MAX),
+    ]
+}
+
 fn cuts() -> impl Strategy<Value = Cut> {
     prop_oneof![
         (1..40_i64, -50..50_i64).prop_map(|(length, align_to)| Cut::Sliding {
@@ -294,13 +392,14 @@ proptest! {
     fn agrees_with_the_reference(
         clock in clocks(),
         cut in cuts(),
+        lateness in latenesses(),
         ordered in any::<bool>(),
         actions in actions(),
     ) {
         let mut now = 1_000;
         let mut numbers = 0..;
-        let mut driver = Driver::new(clock, cut, ordered, now);
-        let mut reference = Reference::new(clock, cut, ordered, now);
+        let mut driver = Driver::with_lateness(clock, cut, lateness, ordered, now);
+        let mut reference = Reference::new(clock, cut, lateness, ordered, now);
         for action in actions {
             match action {
                 Action::Batch(passed, timestamps) => {
@@ -330,16 +429,17 @@ proptest! {
     fn batches_may_be_cut_anywhere(
         wait in 0..60_i64,
         cut in cuts(),
+        lateness in latenesses(),
         ordered in any::<bool>(),
         timestamps in proptest::collection::vec(0..150_i64, 0..30),
         cuts in proptest::collection::vec(1..8_usize, 30),
     ) {
         let clock = Clock::Event { wait };
         let values: Vec<(i64, u32)> = timestamps.into_iter().zip(0..).collect();
-        let mut whole = Driver::new(clock, cut, ordered, 0);
+        let mut whole = Driver::with_lateness(clock, cut, lateness, ordered, 0);
         let mut expected = whole.on_batch(0, &values);
         expected.extend(whole.on_eof());
-        let mut pieces = Driver::new(clock, cut, ordered, 0);
+        let mut pieces = Driver::with_lateness(clock, cut, lateness, ordered, 0);
         let mut events = Vec::new();
         let mut rest = &values[..];
         for piece in cuts {
@@ -348,7 +448,11 @@ proptest! {
             rest = later;
         }
         events.extend(pieces.on_eof());
-        prop_assert_eq!(closes(&events), closes(&expected));
+        if lateness == 0 {
+            prop_assert_eq!(closes(&events), closes(&expected));
+        } else {
+            prop_assert_eq!(last_results(&events), last_results(&expected));
+        }
     }
 
     /// A session is a run of values with no more than the gap in between.
@@ -389,4 +493,28 @@ fn closes(events: &Events) -> Vec<(i64, Vec<u32>)> {
         .collect();
     closes.sort_unstable();
     closes
+}
+
+/// What the windows held in the end, but for the order of values, as they are taken
+/// when they come, and for the ids of sessions, as these count the openings.
+fn last_results(events: &Events) -> Vec<Vec<u32>> {
+    let mut results = BTreeMap::new();
+    for event in events {
+        match event {
+            Event::Emit(id, Out::Closed(values)) => {
+                let mut values = values.clone();
+                values.sort_unstable();
+                results.insert(*id, values);
+            }
+            Event::Meta(_, metadata) => {
+                for id in &metadata.merged {
+                    results.remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut results: Vec<_> = results.into_values().collect();
+    results.sort_unstable();
+    results
 }

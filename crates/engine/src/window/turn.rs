@@ -1,7 +1,7 @@
 //! One turn of one key: its values go into its windows, and those that have come to
 //! their end close.
 
-use crate::window::open::{OpenWindows, Window};
+use crate::window::held::{HeldWindows, Window};
 use crate::window::session::Place;
 use crate::window::{
     END_OF_TIME, Fold, Metadata, START_OF_TIME, Session, Sink, Sliding, Windower, Windowing,
@@ -13,8 +13,8 @@ pub(super) struct Turn<'a, 'cx, V, F: Fold<V>, K> {
     pub(super) windowing: &'a Windowing,
     pub(super) fold: &'a F,
     pub(super) context: F::Context<'cx>,
-    /// Windows that are being closed.
-    pub(super) closing: &'a mut Vec<Window<F::State>>,
+    /// The places of the windows that are being closed.
+    pub(super) closing: &'a mut Vec<usize>,
     /// What the last call of the user's logic emitted.
     pub(super) emitted: &'a mut Vec<F::Out>,
     pub(super) sink: &'a mut K,
@@ -24,7 +24,7 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
     /// Takes a value into its windows. `opened` counts the windows of the key.
     pub(super) fn take(
         &mut self,
-        windows: &mut OpenWindows<F::State>,
+        windows: &mut HeldWindows<F::State>,
         opened: &mut i64,
         timestamp: i64,
         value: V,
@@ -39,15 +39,18 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
         }
     }
 
-    /// Closes the windows that the watermark `until` closes.
+    /// Closes the windows that the watermark `until` closes, and those that have changed
+    /// since they closed; then frees those whose time is over.
     pub(super) fn close(
         &mut self,
-        windows: &mut OpenWindows<F::State>,
+        windows: &mut HeldWindows<F::State>,
         until: i64,
     ) -> Result<(), F::Error> {
-        windows.take_due(&self.windowing.windower, until, self.closing);
-        for window in self.closing.drain(..) {
-            self.fold.close(self.context, window.state, self.emitted)?;
+        windows.take_closing(self.windowing, until, self.closing);
+        for &place in &*self.closing {
+            let window = windows.at(place);
+            self.fold
+                .close(self.context, &mut window.state, self.emitted)?;
             for out in self.emitted.drain(..) {
                 self.sink.emit(window.id, out);
             }
@@ -55,11 +58,12 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
                 let metadata = Metadata {
                     open: window.open.clamp(START_OF_TIME, END_OF_TIME),
                     close: window.close.clamp(START_OF_TIME, END_OF_TIME),
-                    merged: window.merged,
+                    merged: window.merged.clone(),
                 };
                 self.sink.meta(window.id, metadata);
             }
         }
+        windows.free(self.windowing, until);
         Ok(())
     }
 
@@ -67,36 +71,37 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
     fn take_sliding(
         &mut self,
         sliding: Sliding,
-        windows: &mut OpenWindows<F::State>,
+        windows: &mut HeldWindows<F::State>,
         opened: &mut i64,
         timestamp: i64,
         value: V,
     ) -> Result<(), F::Error> {
         // Nearly always the same window as for the value before.
         if sliding.is_tumbling()
-            && let Some(last) = windows.last_mut()
+            && let Some(place) = windows.last_place()
+            && let last = windows.at(place)
             && last.open <= timestamp
             && timestamp < last.close
         {
-            return self.add(last, value);
+            return self.add(windows.change(place), timestamp, value);
         }
         let (first, last) = sliding.ids(timestamp).into_inner();
         let mut place = windows.place_of_id(first);
         for id in first..last {
             let value = self.fold.clone_value(self.context, &value);
             let window = self.sliding_window(sliding, windows, opened, place, id)?;
-            self.add(window, value)?;
+            self.add(window, timestamp, value)?;
             place += 1;
         }
         let window = self.sliding_window(sliding, windows, opened, place, last)?;
-        self.add(window, value)
+        self.add(window, timestamp, value)
     }
 
     /// The window `id`, which is at `place` or is opened there.
     fn sliding_window<'w>(
         &mut self,
         sliding: Sliding,
-        windows: &'w mut OpenWindows<F::State>,
+        windows: &'w mut HeldWindows<F::State>,
         opened: &mut i64,
         place: usize,
         id: i64,
@@ -105,13 +110,13 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
             let (open, close) = sliding.bounds(id);
             windows.insert(place, self.open(opened, id, open, close)?);
         }
-        Ok(windows.at(place))
+        Ok(windows.change(place))
     }
 
     fn take_session(
         &mut self,
         session: Session,
-        windows: &mut OpenWindows<F::State>,
+        windows: &mut HeldWindows<F::State>,
         opened: &mut i64,
         timestamp: i64,
         value: V,
@@ -121,16 +126,16 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
             Place::New(place) => {
                 let window = self.open(opened, *opened, timestamp, timestamp)?;
                 windows.insert(place, window);
-                self.add(windows.at(place), value)
+                self.add(windows.change(place), timestamp, value)
             }
             Place::Join(place) => {
-                let window = windows.at(place);
+                let window = windows.change(place);
                 window.open = window.open.min(timestamp);
                 window.close = window.close.max(timestamp);
-                self.add(window, value)
+                self.add(window, timestamp, value)
             }
             Place::Bridge(place) => {
-                self.add(windows.at(place), value)?;
+                self.add(windows.change(place), timestamp, value)?;
                 let later = windows.absorb_next(place, self.windowing.wants_meta);
                 let window = windows.at(place);
                 if let Some(later) = later {
@@ -156,6 +161,7 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
             open,
             close,
             merged: Vec::new(),
+            has_changed: true,
             state: self.fold.open(self.context)?,
         };
         *opened += 1;
@@ -163,9 +169,19 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
     }
 
     #[inline]
-    fn add(&mut self, window: &mut Window<F::State>, value: V) -> Result<(), F::Error> {
-        self.fold
-            .add(self.context, &mut window.state, value, self.emitted)?;
+    fn add(
+        &mut self,
+        window: &mut Window<F::State>,
+        timestamp: i64,
+        value: V,
+    ) -> Result<(), F::Error> {
+        self.fold.add(
+            self.context,
+            &mut window.state,
+            timestamp,
+            value,
+            self.emitted,
+        )?;
         self.forward(window.id);
         Ok(())
     }

@@ -83,11 +83,13 @@ impl Aggregators {
         Aggregates(self.named.iter().map(|_| Accumulator::Empty).collect())
     }
 
-    /// Takes a value in.
+    /// Takes a value in. `time` decides which value is the first and the last; among
+    /// equals, and if it is the same for all, that is by arrival.
     pub(crate) fn add(
         &self,
         py: Python<'_>,
         aggregates: &mut Aggregates,
+        time: i64,
         value: &Py<PyAny>,
     ) -> Result<(), PyFailure> {
         let value = value.bind(py);
@@ -98,7 +100,7 @@ impl Aggregators {
         for (named, accumulator) in self.named.iter().zip(&mut aggregates.0) {
             let value = named.getter.map_or(value, |getter| &taken[getter]);
             accumulator
-                .add(named.kind, value)
+                .add(named.kind, time, value)
                 .map_err(calling(name_of(named.kind)))?;
         }
         Ok(())
@@ -124,10 +126,10 @@ impl Aggregators {
     pub(crate) fn close(
         &self,
         py: Python<'_>,
-        aggregates: Aggregates,
+        aggregates: &Aggregates,
     ) -> Result<Py<PyAny>, PyFailure> {
         let results = PyDict::new(py);
-        for (named, accumulator) in self.named.iter().zip(aggregates.0) {
+        for (named, accumulator) in self.named.iter().zip(&aggregates.0) {
             accumulator
                 .finish(py)
                 .and_then(|result| results.set_item(&named.name, result))
@@ -158,36 +160,38 @@ enum Accumulator {
     Count(u64),
     Sum(Number),
     Mean(Number, u64),
-    /// The smallest, largest, first or last.
-    One(Py<PyAny>),
+    /// The smallest, largest, first or last, and its time.
+    One(i64, Py<PyAny>),
 }
 
 impl Accumulator {
-    fn add(&mut self, kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn add(&mut self, kind: Kind, time: i64, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
         match self {
-            Self::Empty => *self = Self::of(kind, value),
+            Self::Empty => *self = Self::of(kind, time, value),
             Self::Count(count) => *count += 1,
             Self::Sum(sum) => sum.add(py, Number::of(value))?,
             Self::Mean(sum, count) => {
                 sum.add(py, Number::of(value))?;
                 *count += 1;
             }
-            Self::One(kept) => {
-                if replaces(kind, value, kept)? {
-                    *kept = value.clone().unbind();
+            Self::One(kept_at, kept) => {
+                if replaces(kind, (time, value), (*kept_at, kept))? {
+                    *self = Self::One(time, value.clone().unbind());
                 }
             }
         }
         Ok(())
     }
 
-    fn of(kind: Kind, value: &Bound<'_, PyAny>) -> Self {
+    fn of(kind: Kind, time: i64, value: &Bound<'_, PyAny>) -> Self {
         match kind {
             Kind::Count => Self::Count(1),
             Kind::Sum => Self::Sum(Number::of(value)),
             Kind::Mean => Self::Mean(Number::of(value), 1),
-            Kind::Min | Kind::Max | Kind::First | Kind::Last => Self::One(value.clone().unbind()),
+            Kind::Min | Kind::Max | Kind::First | Kind::Last => {
+                Self::One(time, value.clone().unbind())
+            }
         }
     }
 
@@ -201,10 +205,10 @@ impl Accumulator {
                 sum.add(py, more)?;
                 *count += further;
             }
-            (Self::One(kept), Self::One(later)) => {
-                let is_better = replaces(kind, later.bind(py), kept)?;
+            (Self::One(kept_at, kept), Self::One(time, later)) => {
+                let is_better = replaces(kind, (time, later.bind(py)), (*kept_at, kept))?;
                 if is_better {
-                    *kept = later;
+                    *self = Self::One(time, later);
                 }
             }
             // Both are of one aggregator, so of one form.
@@ -213,24 +217,29 @@ impl Accumulator {
         Ok(())
     }
 
-    fn finish(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn finish(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Empty => Ok(py.None()),
-            Self::Count(count) => Ok(PyInt::new(py, count).into_any().unbind()),
-            Self::Sum(sum) => Ok(sum.into_py(py)),
-            Self::Mean(sum, count) => sum.divide(py, count),
-            Self::One(kept) => Ok(kept),
+            Self::Count(count) => Ok(PyInt::new(py, *count).into_any().unbind()),
+            Self::Sum(sum) => Ok(sum.to_py(py)),
+            Self::Mean(sum, count) => sum.divide(py, *count),
+            Self::One(_, kept) => Ok(kept.clone_ref(py)),
         }
     }
 }
 
-/// Whether a later value takes the place of the one that was kept.
-fn replaces(kind: Kind, value: &Bound<'_, PyAny>, kept: &Py<PyAny>) -> PyResult<bool> {
+/// Whether a value takes the place of the one that was kept, which came before it.
+fn replaces(
+    kind: Kind,
+    (time, value): (i64, &Bound<'_, PyAny>),
+    (kept_at, kept): (i64, &Py<PyAny>),
+) -> PyResult<bool> {
     match kind {
         Kind::Min => value.lt(kept),
         Kind::Max => value.gt(kept),
-        Kind::Last => Ok(true),
-        Kind::First | Kind::Count | Kind::Sum | Kind::Mean => Ok(false),
+        Kind::First => Ok(time < kept_at),
+        Kind::Last => Ok(time >= kept_at),
+        Kind::Count | Kind::Sum | Kind::Mean => Ok(false),
     }
 }
 
@@ -266,32 +275,31 @@ impl Number {
         *self = if let Some(sum) = sum {
             sum
         } else {
-            let before = std::mem::replace(self, Self::Int(0)).into_py(py);
-            let sum = before.bind(py).add(more.into_py(py))?;
+            let sum = self.to_py(py).bind(py).add(more.to_py(py))?;
             Self::Object(sum.unbind())
         };
         Ok(())
     }
 
     /// The quotient that Python's `/` gives.
-    fn divide(self, py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
+    fn divide(&self, py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
         let divisor = i64::try_from(count).ok().and_then(exactly);
-        let quotient = match (&self, divisor) {
+        let quotient = match (self, divisor) {
             (Self::Float(sum), Some(count)) => Some(sum / count),
             (Self::Int(sum), Some(count)) => exactly(*sum).map(|sum| sum / count),
             _ => None,
         };
         match quotient {
             Some(quotient) => Ok(PyFloat::new(py, quotient).into_any().unbind()),
-            None => Ok(self.into_py(py).bind(py).div(count)?.unbind()),
+            None => Ok(self.to_py(py).bind(py).div(count)?.unbind()),
         }
     }
 
-    fn into_py(self, py: Python<'_>) -> Py<PyAny> {
+    fn to_py(&self, py: Python<'_>) -> Py<PyAny> {
         match self {
-            Self::Int(int) => PyInt::new(py, int).into_any().unbind(),
-            Self::Float(float) => PyFloat::new(py, float).into_any().unbind(),
-            Self::Object(object) => object,
+            Self::Int(int) => PyInt::new(py, *int).into_any().unbind(),
+            Self::Float(float) => PyFloat::new(py, *float).into_any().unbind(),
+            Self::Object(object) => object.clone_ref(py),
         }
     }
 }

@@ -66,18 +66,19 @@ class Sessions:
         """The first watermark at which no value can belong to a session any more."""
         return session.close_time + self.gap + 1
 
-    def take_closed(self, watermark: int) -> list[Session]:
+    def closed(self, watermark: float) -> list[Session]:
+        """The sessions that this watermark closes, as they were opened."""
+        return sorted(
+            self.open[: self._count_closed(watermark)],
+            key=lambda each: each.window_id,
+        )
+
+    def take_closed(self, watermark: float) -> list[Session]:
         """Remove the sessions that close, and return them as they were opened."""
-        count = 0
-        while count < len(self.open) and self.closes_at(self.open[count]) <= watermark:
-            count += 1
-        return self._take(count)
+        closed = self.closed(watermark)
+        del self.open[: len(closed)]
+        return closed
 
-    def take_all(self) -> list[Session]:
-        """Remove all sessions, and return them as they were opened."""
-        return self._take(len(self.open))
-
-    def _take(self, count: int) -> list[Session]:
-        taken = sorted(self.open[:count], key=lambda each: each.window_id)
-        del self.open[:count]
-        return taken
+    def _count_closed(self, watermark: float) -> int:
+        # They end in the order of their times.
+        return bisect_right(self.open, watermark, key=self.closes_at)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from millstream.dataflow import operator
@@ -10,12 +11,21 @@ from millstream.operators._aggregation import Aggregation, State
 from millstream.operators._types import KeyedStream, written_id
 from millstream.operators.aggregators import Aggregator
 from millstream.operators.map import map_value
-from millstream.operators.windowing._types import V, WindowOut
-from millstream.operators.windowing.clocks import Clock
+from millstream.operators.windowing._micros import micros_of
+from millstream.operators.windowing._types import ZERO_TD, V, WindowOut
+from millstream.operators.windowing.clocks import Clock, EventClock
 from millstream.operators.windowing.fold_window import fold_window
 from millstream.operators.windowing.windowers import Windower
 
 __all__ = ["aggregate_window"]
+
+
+def _time_of(clock: Clock[V, Any]) -> Callable[[V], int] | None:
+    """How to tell the order of values, if not all are taken in order."""
+    if not isinstance(clock, EventClock) or clock.allowed_lateness == ZERO_TD:
+        return None
+    ts_getter: Callable[[V], datetime] = clock.ts_getter
+    return lambda value: micros_of(ts_getter(value))
 
 
 @operator
@@ -92,7 +102,8 @@ def aggregate_window(  # noqa: PLR0917
         ('a', (0, {'first': 7, 'last': 4}))
         ('a', (1, {'first': 12, 'last': 12}))
     """
-    aggregation = Aggregation(written_id(up), aggregators)
+    time = _time_of(clock) if ordered else None
+    aggregation = Aggregation(written_id(up), aggregators, time)
 
     def finish(closed: tuple[int, State]) -> tuple[int, dict[str, Any]]:
         window_id, state = closed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic
 
@@ -26,7 +26,13 @@ from millstream.operators.windowing._micros import (
     micros_of,
     utc_now,
 )
-from millstream.operators.windowing._types import SC, UTC_MAX, V, V_contra
+from millstream.operators.windowing._types import (
+    SC,
+    UTC_MAX,
+    ZERO_TD,
+    V,
+    V_contra,
+)
 
 __all__ = ["Clock", "ClockLogic", "EventClock", "SystemClock"]
 
@@ -136,6 +142,9 @@ class Clock(ABC, Generic[V_contra, SC]):
         >>> out
         [('a', (0, ['v', 'w'])), ('a', (1, ['x', 'y'])), ('a', (2, ['z']))]
     """
+
+    allowed_lateness: timedelta = ZERO_TD
+    """How far behind the watermark a value may be and still go into its windows."""
 
     @abstractmethod
     def build(self, resume_state: SC | None) -> ClockLogic[V_contra, SC]:
@@ -275,6 +284,10 @@ class EventClock(Clock[V, datetime]):
     that long after it was expected. While the dataflow doesn't run, the watermark
     stands still.
 
+    With `allowed_lateness`, a value that is late by no more than that goes into its
+    windows all the same, as soon as it arrives. If one of them has closed, its result
+    comes out again, with all values so far, and so do its metadata.
+
     Args:
         ts_getter: Called with a value; returns its timestamp, an aware datetime.
         wait_for_system_duration: How long to wait for values that are out of order.
@@ -284,10 +297,13 @@ class EventClock(Clock[V, datetime]):
         to_system_utc: Called with a timestamp; returns the system time at which to
             look again if something is due then, or None for never. By default, it is
             when the watermark gets there.
+        allowed_lateness: How far behind the watermark a value may be and still count.
+            A window is kept for so long after it has closed.
 
     Raises:
-        TypeError: If `wait_for_system_duration` is not a `timedelta`.
-        ValueError: If it is negative.
+        TypeError: If `wait_for_system_duration` or `allowed_lateness` is not a
+            `timedelta`.
+        ValueError: If one of them is negative.
 
     Examples:
         >>> from datetime import datetime, timedelta, timezone
@@ -316,19 +332,40 @@ class EventClock(Clock[V, datetime]):
         [('a', (0, [1, 3, 14]))]
         >>> late
         [('a', (0, 2))]
+
+        The same, with allowed lateness. The window closes at 60, and again after a
+        value that is late:
+
+        >>> flow = Dataflow("allowed_lateness_example")
+        >>> source = TestingSource([("a", 3), ("a", 75), ("a", 59), ("a", 29)])
+        >>> seconds = op.input("seconds", flow, source)
+        >>> clock = win.EventClock(
+        ...     ts_getter=at,
+        ...     wait_for_system_duration=timedelta(seconds=10),
+        ...     now_getter=lambda: START,
+        ...     allowed_lateness=timedelta(seconds=30),
+        ... )
+        >>> lists = win.collect_window("collect", seconds, clock, windower)
+        >>> down, late = [], []
+        >>> op.output("down", lists.down, TestingSink(down))
+        >>> op.output("late", lists.late, TestingSink(late))
+        >>> run_main(flow)
+        >>> down
+        [('a', (0, [3])), ('a', (0, [3, 59])), ('a', (1, [75]))]
+        >>> late
+        [('a', (0, 29))]
     """
 
     ts_getter: Callable[[V], datetime]
     wait_for_system_duration: timedelta
     now_getter: Callable[[], datetime] = utc_now
     to_system_utc: Callable[[datetime], datetime | None] | None = None
+    allowed_lateness: timedelta = field(default=ZERO_TD, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_duration(
-            "`wait_for_system_duration` of an `EventClock`",
-            self.wait_for_system_duration,
-            positive=False,
-        )
+        for name in ("wait_for_system_duration", "allowed_lateness"):
+            what = f"`{name}` of an `EventClock`"
+            check_duration(what, getattr(self, name), positive=False)
 
     def build(self, resume_state: datetime | None) -> ClockLogic[V, datetime]:
         """See `Clock.build`."""

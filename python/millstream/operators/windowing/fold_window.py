@@ -13,7 +13,7 @@ from millstream.dataflow import Stream, operator
 from millstream.operators._types import DK, DV, KeyedStream, X, written_id
 from millstream.operators.key import key_on
 from millstream.operators.windowing._containers import container_of
-from millstream.operators.windowing._types import S, V, WindowOut
+from millstream.operators.windowing._types import ZERO_TD, S, V, WindowOut
 from millstream.operators.windowing.clocks import Clock
 from millstream.operators.windowing.window import WindowLogic, window
 from millstream.operators.windowing.windowers import Windower
@@ -35,11 +35,17 @@ class _FoldWindowLogic(WindowLogic[V, S, _Snapshot[S]]):
     """The accumulator of one window."""
 
     def __init__(
-        self, folder: Callable[[S, V], S], merger: Callable[[S, S], S], state: S
+        self,
+        folder: Callable[[S, V], S],
+        merger: Callable[[S, S], S],
+        state: S,
+        *,
+        copies: bool,
     ) -> None:
         self._folder = folder
         self._merger = merger
         self._state = state
+        self._copies = copies
 
     def on_value(self, value: V) -> Iterable[S]:
         self._state = self._folder(self._state, value)
@@ -50,7 +56,8 @@ class _FoldWindowLogic(WindowLogic[V, S, _Snapshot[S]]):
         return ()
 
     def on_close(self) -> Iterable[S]:
-        return (self._state,)
+        # A late value may yet change the state, and what was emitted should not.
+        return (copy.deepcopy(self._state) if self._copies else self._state,)
 
     def snapshot(self) -> _Snapshot[S]:
         return (copy.deepcopy(self._state),)
@@ -85,7 +92,8 @@ def fold_window(  # noqa: PLR0917
 
     Returns:
         The accumulator of each window, when it closes; late values; and the times
-        of windows.
+        of windows. With allowed lateness, it is a copy, by `copy.deepcopy`, since
+        late values may be folded into the accumulator later.
 
     Raises:
         TypeError: If `clock` or `windower` has another type.
@@ -121,10 +129,11 @@ def fold_window(  # noqa: PLR0917
         >>> sorted(out)
         [('a', (0, 8)), ('a', (1, 12)), ('b', (0, 3))]
     """
+    copies = isinstance(clock, Clock) and clock.allowed_lateness > ZERO_TD
 
     def build(resume_state: _Snapshot[S] | None) -> WindowLogic[V, S, _Snapshot[S]]:
         state = builder() if resume_state is None else resume_state[0]
-        return _FoldWindowLogic(folder, merger, state)
+        return _FoldWindowLogic(folder, merger, state, copies=copies)
 
     return window("window", up, clock, windower, build, ordered)
 

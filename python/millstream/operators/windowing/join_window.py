@@ -53,6 +53,9 @@ class _LabeledClock(Clock[_Labeled[V], SC], Generic[V, SC]):
 
     clock: Clock[V, SC]
 
+    def __post_init__(self) -> None:
+        self.allowed_lateness = self.clock.allowed_lateness
+
     def build(self, resume_state: SC | None) -> ClockLogic[_Labeled[V], SC]:
         return _LabeledClockLogic(self.clock.build(resume_state))
 
@@ -379,10 +382,12 @@ def join_window(
         insert_mode: What to do with a further value in the same window from the same
             side: ``"first"`` keeps the first value, ``"last"`` the last, and
             ``"product"`` keeps all of them. If windows merge, the values of the
-            earlier one come first.
+            earlier one come first. A value that is late, within the allowed lateness,
+            comes after those that are there.
         emit_mode: When to emit the values in a window. ``"complete"``: once there is
             a value from each side; then they are forgotten. ``"final"``: when the
-            window closes. ``"running"``: whenever a value arrives or windows merge.
+            window closes, and again if late values change it. ``"running"``: whenever
+            a value arrives or windows merge.
         ordered: Whether windows take values in the order of their timestamps.
 
     Returns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any, Generic, Literal, TypeAlias
 
@@ -23,9 +23,17 @@ from millstream.operators._types import (
 )
 from millstream.operators.filter_map import filter_map_value
 from millstream.operators.stateful_batch import StatefulBatchLogic, stateful_batch
-from millstream.operators.windowing._micros import FIRST, check_moment, micros_of
+from millstream.operators.windowing._micros import (
+    FIRST,
+    THE_END,
+    check_moment,
+    datetime_of,
+    duration_of,
+    micros_of,
+)
 from millstream.operators.windowing._types import (
     UTC_MIN,
+    ZERO_TD,
     S,
     V,
     W,
@@ -33,7 +41,14 @@ from millstream.operators.windowing._types import (
     WindowOut,
 )
 from millstream.operators.windowing.clocks import Clock, ClockLogic
-from millstream.operators.windowing.windowers import Windower, WindowerLogic
+from millstream.operators.windowing.windowers import (
+    KeepingWindowerLogic,
+    SessionWindower,
+    SlidingWindower,
+    TumblingWindower,
+    Windower,
+    WindowerLogic,
+)
 
 __all__ = ["WindowLogic", "check_clock_and_windower", "window"]
 
@@ -69,7 +84,10 @@ class WindowLogic(ABC, Generic[V, W, S]):
 
     @abstractmethod
     def on_close(self) -> Iterable[W]:
-        """This window has closed, and this object is forgotten.
+        """This window has closed.
+
+        This object is forgotten, unless the clock allows lateness: then it is kept for
+        so long, gets values that are late, and is called here again after them.
 
         Returns:
             Values to emit.
@@ -129,22 +147,26 @@ class _State(Generic[V, S]):
     windower: Any
     windows: dict[int, S]
     queue: list[tuple[datetime, V]]
+    closed: frozenset[int] = frozenset()
+    """The windows that have closed, and have not changed since."""
 
 
 class _Windows(Generic[V, W, S]):
-    """The objects of the open windows of one key; turns what they emit into events."""
+    """The objects of the windows of one key; turns what they emit into events."""
 
     def __init__(
         self,
         step_id: str,
         builder: Callable[[S | None], WindowLogic[V, W, S]],
         resume_states: dict[int, S],
+        closed: Iterable[int] = (),
     ) -> None:
         self._step_id = step_id
         self._builder = builder
         self._logics = {
             window_id: self._build(state) for window_id, state in resume_states.items()
         }
+        self._closed = set(closed)
 
     def _build(self, resume_state: S | None) -> WindowLogic[V, W, S]:
         logic = self._builder(resume_state)
@@ -155,27 +177,38 @@ class _Windows(Generic[V, W, S]):
         return logic
 
     def insert(self, window_id: int, value: V) -> Iterator[_Event]:
-        logic = self._find_or_build(window_id)
+        logic = self._change(window_id)
         return self._events(window_id, logic.on_value, logic.on_value(value))
 
     def merge(self, original_id: int, target_id: int) -> Iterator[_Event]:
-        original = self._remove(original_id)
-        logic = self._find_or_build(target_id)
+        original = self.remove(original_id)
+        logic = self._change(target_id)
         return self._events(target_id, logic.on_merge, logic.on_merge(original))
 
     def close(self, window_id: int, metadata: WindowMetadata) -> list[_Event]:
-        logic = self._remove(window_id)
+        """Close a window, unless nothing has changed since it closed."""
+        if window_id in self._closed:
+            return []
+        logic = self._find(window_id)
+        self._closed.add(window_id)
         events = list(self._events(window_id, logic.on_close, logic.on_close()))
         return [*events, ("meta", window_id, metadata)]
 
-    def _find_or_build(self, window_id: int) -> WindowLogic[V, W, S]:
+    def remove(self, window_id: int) -> WindowLogic[V, W, S]:
+        logic = self._find(window_id)
+        del self._logics[window_id]
+        self._closed.discard(window_id)
+        return logic
+
+    def _change(self, window_id: int) -> WindowLogic[V, W, S]:
+        self._closed.discard(window_id)
         logic = self._logics.get(window_id)
         if logic is None:
             logic = self._logics[window_id] = self._build(None)
         return logic
 
-    def _remove(self, window_id: int) -> WindowLogic[V, W, S]:
-        logic = self._logics.pop(window_id, None)
+    def _find(self, window_id: int) -> WindowLogic[V, W, S]:
+        logic = self._logics.get(window_id)
         if logic is None:
             msg = (
                 f"the windower of step `{self._step_id}` closed or merged window "
@@ -203,6 +236,17 @@ class _Windows(Generic[V, W, S]):
             window_id: logic.snapshot() for window_id, logic in self._logics.items()
         }
 
+    def closed(self) -> frozenset[int]:
+        return frozenset(self._closed)
+
+
+def _cannot_keep(step_id: str, windower: object) -> str:
+    return (
+        f"`windower` of step `{step_id}` must be a `TumblingWindower`, "
+        "`SlidingWindower` or `SessionWindower`, since its clock has an "
+        f"`allowed_lateness`; got {a_type(windower)}"
+    )
+
 
 class _WindowDriver(StatefulBatchLogic[V, _Event, _State[V, S]]):
     """Brings values of one key into their windows, when the clock says so."""
@@ -214,10 +258,19 @@ class _WindowDriver(StatefulBatchLogic[V, _Event, _State[V, S]]):
         windower: WindowerLogic[Any],
         windows: _Windows[V, Any, S],
         queue: _Queue[V],
+        *,
+        allowed_lateness: timedelta,
     ) -> None:
         self._step_id = step_id
+        self._lateness = duration_of(allowed_lateness)
         self._clock = clock
         self._windower = windower
+        # What keeps windows that have closed, if they may change then.
+        self._keeper: KeepingWindowerLogic[Any] | None = None
+        if allowed_lateness > ZERO_TD:
+            if not isinstance(windower, KeepingWindowerLogic):
+                raise TypeError(_cannot_keep(step_id, windower))
+            self._keeper = windower
         self._windows = windows
         self._queue = queue
         self._watermark = UTC_MIN
@@ -229,7 +282,7 @@ class _WindowDriver(StatefulBatchLogic[V, _Event, _State[V, S]]):
             timestamp, watermark = self._clock.on_item(value)
             self._check_timestamp(timestamp)
             self._advance(watermark)
-            if micros_of(timestamp) < micros_of(self._watermark):
+            if micros_of(timestamp) < micros_of(self._watermark) - self._lateness:
                 window_ids = self._windower.late_for(timestamp)
                 events.extend(("late", each, value) for each in window_ids)
             else:
@@ -269,13 +322,37 @@ class _WindowDriver(StatefulBatchLogic[V, _Event, _State[V, S]]):
                 events.extend(self._windows.insert(window_id, value))
             for original_id, target_id in self._windower.merged():
                 events.extend(self._windows.merge(original_id, target_id))
+        if self._keeper is not None:
+            self._close_and_keep(self._keeper, events)
+            return
         for window_id, metadata in self._windower.close_for(self._watermark):
             events.extend(self._windows.close(window_id, metadata))
+            self._windows.remove(window_id)
+
+    def _close_and_keep(
+        self, keeper: KeepingWindowerLogic[Any], events: list[_Event]
+    ) -> None:
+        watermark = micros_of(self._watermark)
+        for window_id, metadata in keeper.due_for(watermark):
+            events.extend(self._windows.close(window_id, metadata))
+        freed = watermark if watermark == THE_END else watermark - self._lateness
+        for window_id, _ in keeper.close_for(datetime_of(freed)):
+            self._windows.remove(window_id)
 
     def notify_at(self) -> datetime | None:
-        moments = (self._queue.next_due(), self._windower.notify_at())
-        dues = [each for each in moments if each is not None]
+        dues = [each for each in self._dues() if each is not None]
         return self._clock.to_system_utc(min(dues, key=micros_of)) if dues else None
+
+    def _dues(self) -> Iterator[datetime | None]:
+        """When values go into windows, and when these close and are freed."""
+        yield self._queue.next_due()
+        first = self._windower.notify_at()
+        if self._keeper is None or first is None:
+            yield first
+            return
+        yield datetime_of(micros_of(first) + self._lateness)
+        closes = self._keeper.next_due(micros_of(self._watermark))
+        yield None if closes is None else datetime_of(closes)
 
     def snapshot(self) -> _State[V, S]:
         is_empty = self._windower.is_empty()
@@ -284,6 +361,7 @@ class _WindowDriver(StatefulBatchLogic[V, _Event, _State[V, S]]):
             None if is_empty else self._windower.snapshot(),
             self._windows.snapshot(),
             self._queue.waiting(),
+            self._windows.closed(),
         )
 
 
@@ -307,6 +385,9 @@ def check_clock_and_windower(step_id: str, clock: object, windower: object) -> N
             f"got {a_type(windower)}"
         )
         raise TypeError(msg)
+    keeping = (TumblingWindower, SlidingWindower, SessionWindower)
+    if clock.allowed_lateness > ZERO_TD and not isinstance(windower, keeping):
+        raise TypeError(_cannot_keep(step_id, windower))
 
 
 def _unwrap(output: _Output) -> Callable[[_Event], tuple[int, Any] | None]:
@@ -332,8 +413,9 @@ def window(  # noqa: PLR0917
     purposes.
 
     Each key has a watermark and windows of its own. A value with a timestamp before
-    the watermark is late; no window takes it. A window that has closed doesn't open
-    again. At the end of the input, all windows close.
+    the watermark, by more than the clock allows, is late; no window takes it. A window
+    that has closed doesn't open again; if it takes a value within the allowed lateness,
+    it closes once more. At the end of the input, all windows close.
 
     Args:
         step_id: The id of this step.
@@ -413,8 +495,9 @@ def window(  # noqa: PLR0917
             written,
             clock.build(state.clock),
             windower.build(state.windower),
-            _Windows(written, builder, state.windows),
+            _Windows(written, builder, state.windows, state.closed),
             _Queue(ordered=ordered, waiting=state.queue),
+            allowed_lateness=clock.allowed_lateness,
         )
 
     events = stateful_batch("stateful_batch", up, build)

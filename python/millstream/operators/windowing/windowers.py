@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Generic, TypeAlias
 
 from millstream.operators.windowing._grid import Grid
@@ -32,6 +33,7 @@ from millstream.operators.windowing._types import (
 )
 
 __all__ = [
+    "KeepingWindowerLogic",
     "SessionWindower",
     "SlidingWindower",
     "TumblingWindower",
@@ -178,7 +180,23 @@ class Windower(ABC, Generic[SW]):
         """
 
 
-class _GridWindowerLogic(WindowerLogic[list[int]]):
+class KeepingWindowerLogic(WindowerLogic[SW]):
+    """A windower that can tell which windows are due without closing them.
+
+    With allowed lateness, a window is kept after it is due; it closes, here, when its
+    driver is done with it. Moments are in microseconds.
+    """
+
+    @abstractmethod
+    def due_for(self, watermark: int) -> Iterable[tuple[int, WindowMetadata]]:
+        """As `close_for`, but the windows stay."""
+
+    @abstractmethod
+    def next_due(self, watermark: int) -> int | None:
+        """At which watermark, later than this one, the next window is due."""
+
+
+class _GridWindowerLogic(KeepingWindowerLogic[list[int]]):
     """The open windows of a grid. Its state is their ids, as they were opened."""
 
     def __init__(self, grid: Grid, resume_state: list[int] | None) -> None:
@@ -215,6 +233,17 @@ class _GridWindowerLogic(WindowerLogic[list[int]]):
         for window_id in closed:
             del self._opened[window_id]
         return [(each, self._metadata(each)) for each in closed]
+
+    def due_for(self, watermark: int) -> Iterable[tuple[int, WindowMetadata]]:
+        return [
+            (each, self._metadata(each))
+            for each in self._opened
+            if self._grid.close_time(each) <= watermark or watermark == THE_END
+        ]
+
+    def next_due(self, watermark: int) -> int | None:
+        close_times = map(self._grid.close_time, self._opened)
+        return min((each for each in close_times if each > watermark), default=None)
 
     def _metadata(self, window_id: int) -> WindowMetadata:
         return WindowMetadata(
@@ -365,7 +394,26 @@ _SessionState: TypeAlias = tuple[int, list[Session]]
 """The id of the next session, and the open sessions."""
 
 
-class _SessionWindowerLogic(WindowerLogic[_SessionState]):
+def _up_to(watermark: int) -> float:
+    """Which sessions are due: at the end of the input, all of them."""
+    return inf if watermark == THE_END else watermark
+
+
+def _with_metadata(sessions: Iterable[Session]) -> list[tuple[int, WindowMetadata]]:
+    return [
+        (
+            session.window_id,
+            WindowMetadata(
+                datetime_of(session.open_time),
+                datetime_of(session.close_time),
+                set(session.merged_ids),
+            ),
+        )
+        for session in sessions
+    ]
+
+
+class _SessionWindowerLogic(KeepingWindowerLogic[_SessionState]):
     """The open sessions, and which have merged since the last value was put in."""
 
     def __init__(self, gap: int, resume_state: _SessionState | None) -> None:
@@ -388,21 +436,14 @@ class _SessionWindowerLogic(WindowerLogic[_SessionState]):
 
     def close_for(self, watermark: datetime) -> Iterable[tuple[int, WindowMetadata]]:
         micros = micros_of(watermark)
-        if micros == THE_END:
-            closed = self._sessions.take_all()
-        else:
-            closed = self._sessions.take_closed(micros)
-        return [
-            (
-                session.window_id,
-                WindowMetadata(
-                    datetime_of(session.open_time),
-                    datetime_of(session.close_time),
-                    session.merged_ids,
-                ),
-            )
-            for session in closed
-        ]
+        return _with_metadata(self._sessions.take_closed(_up_to(micros)))
+
+    def due_for(self, watermark: int) -> Iterable[tuple[int, WindowMetadata]]:
+        return _with_metadata(self._sessions.closed(_up_to(watermark)))
+
+    def next_due(self, watermark: int) -> int | None:
+        due = map(self._sessions.closes_at, self._sessions.open)
+        return next((each for each in due if each > watermark), None)
 
     def notify_at(self) -> datetime | None:
         if not self._sessions.open:

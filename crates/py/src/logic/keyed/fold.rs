@@ -54,7 +54,7 @@ impl Fold {
     fn add(&self, py: Python<'_>, state: &mut State, value: Py<PyAny>) -> Result<(), PyFailure> {
         match (self, state) {
             (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
-                aggregators.add(py, aggregates, &value)?;
+                aggregators.add(py, aggregates, 0, &value)?;
             }
             (
                 Self::By {
@@ -147,7 +147,7 @@ impl KeyedLogic<Python3> for FoldStep {
             State::Value(value) | State::Best(value, _) => emit.push(value),
             State::Aggregates(aggregates) => {
                 if let Fold::Aggregate(aggregators) = &*self.0 {
-                    emit.push(aggregators.close(py, aggregates)?);
+                    emit.push(aggregators.close(py, &aggregates)?);
                 }
             }
         }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use millstream_engine::clock::{Clock as _, Micros, SystemClock};
 use millstream_engine::plan::StepId;
-use millstream_engine::window::Clock;
+use millstream_engine::window::{Clock, END_OF_TIME, START_OF_TIME};
 use pyo3::prelude::*;
 use pyo3::types::{PyDelta, PyTuple};
 
 use crate::callables::{calling, describe};
 use crate::host::PyFailure;
-use crate::logic::windows::{is_exactly, labeled_clock, native_clock};
+use crate::logic::windows::{is_exactly, labeled_clock};
 use crate::time::{clamped_micros, datetime_of, span_micros};
 
 /// The Python side of a clock.
@@ -29,8 +29,16 @@ struct Getters {
     clock: SystemClock,
 }
 
+/// What is read of one of our clocks.
+pub(super) struct NativeClock {
+    pub(super) time: EventTime,
+    pub(super) clock: Clock,
+    /// How late values may be, in microseconds.
+    pub(super) lateness: i64,
+}
+
 /// Reads one of our clocks.
-pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Clock)>> {
+pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<NativeClock>> {
     let inner = labeled_clock(clock)?;
     let is_labeled = inner.is_some();
     let clock = inner.as_ref().unwrap_or(clock);
@@ -42,17 +50,23 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Cloc
             is_labeled,
             clock: SystemClock::new(),
         }));
-        return Ok(Some((time, native_clock(None))));
+        return Ok(Some(NativeClock {
+            time,
+            clock: Clock::System,
+            lateness: 0,
+        }));
     }
     if !is_exactly(clock, "EventClock")? {
         return Ok(None);
     }
-    let wait = clock.getattr("wait_for_system_duration")?;
-    // A longer wait than there is time is as good as the longest.
-    let wait = wait
-        .cast::<PyDelta>()
-        .map_or(None, span_micros)
-        .unwrap_or(i64::MAX);
+    // One that is longer than there is time is as good as the longest.
+    let span = |name: &str| -> PyResult<i64> {
+        let span = clock.getattr(name)?;
+        let micros = span.cast::<PyDelta>().map_or(None, span_micros);
+        Ok(micros.unwrap_or(i64::MAX))
+    };
+    let wait = span("wait_for_system_duration")?;
+    let lateness = span("allowed_lateness")?;
     let now = clock.getattr("now_getter")?;
     let utc_now = clock
         .py()
@@ -66,7 +80,11 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Cloc
         is_labeled,
         clock: SystemClock::new(),
     }));
-    Ok(Some((time, native_clock(Some(wait)))))
+    Ok(Some(NativeClock {
+        time,
+        clock: Clock::Event { wait },
+        lateness,
+    }))
 }
 
 impl EventTime {
@@ -122,7 +140,7 @@ impl EventTime {
         let Some(to_system_utc) = &self.0.to_system_utc else {
             return Ok(None);
         };
-        let due = datetime_of(py, timestamp)
+        let due = datetime_of(py, timestamp.clamp(START_OF_TIME, END_OF_TIME))
             .and_then(|timestamp| to_system_utc.bind(py).call1((timestamp,)))
             .and_then(|due| crate::time::moment(&due, "to_system_utc"));
         due.map_err(calling("to_system_utc"))

@@ -19,13 +19,21 @@ pub(crate) enum WindowFold {
         builder: Function,
         folder: Function,
         merger: Function,
+        /// Whether the accumulator may still change when it has been emitted, so that
+        /// it must be a copy.
+        copies: bool,
     },
     /// `window`: an object for each window.
     Logic(Function),
     /// `count_window`.
     Count,
     /// `aggregate_window`.
-    Aggregate(Arc<Aggregators>),
+    Aggregate {
+        aggregators: Arc<Aggregators>,
+        /// Whether the first and the last value are those by timestamp; else they are
+        /// those by arrival.
+        by_time: bool,
+    },
 }
 
 /// What a window remembers.
@@ -74,7 +82,7 @@ impl Fold<Py<PyAny>> for WindowFold {
     fn open(&self, py: Python<'_>) -> Result<WindowState, PyFailure> {
         match self {
             Self::Count => Ok(WindowState::Count(0)),
-            Self::Aggregate(aggregators) => Ok(WindowState::Aggregates(aggregators.open())),
+            Self::Aggregate { aggregators, .. } => Ok(WindowState::Aggregates(aggregators.open())),
             Self::Fold { builder, .. } => {
                 let built = builder.callable.bind(py).call0();
                 Ok(WindowState::Object(
@@ -96,6 +104,7 @@ impl Fold<Py<PyAny>> for WindowFold {
         &self,
         py: Python<'_>,
         state: &mut WindowState,
+        timestamp: i64,
         value: Py<PyAny>,
         emit: &mut Vec<Py<PyAny>>,
     ) -> Result<(), PyFailure> {
@@ -107,8 +116,15 @@ impl Fold<Py<PyAny>> for WindowFold {
             (Self::Logic(builder), WindowState::Object(logic)) => {
                 Self::tell(builder, logic.bind(py), "on_value", Some(&value), emit)?;
             }
-            (Self::Aggregate(aggregators), WindowState::Aggregates(aggregates)) => {
-                aggregators.add(py, aggregates, &value)?;
+            (
+                Self::Aggregate {
+                    aggregators,
+                    by_time,
+                },
+                WindowState::Aggregates(aggregates),
+            ) => {
+                let time = if *by_time { timestamp } else { 0 };
+                aggregators.add(py, aggregates, time, &value)?;
             }
             // Each fold has the one state that it opens.
             _ => {}
@@ -133,7 +149,7 @@ impl Fold<Py<PyAny>> for WindowFold {
                 Self::tell(builder, logic.bind(py), "on_merge", Some(&later), emit)?;
             }
             (
-                Self::Aggregate(aggregators),
+                Self::Aggregate { aggregators, .. },
                 WindowState::Aggregates(aggregates),
                 WindowState::Aggregates(later),
             ) => aggregators.merge(py, aggregates, later)?,
@@ -145,20 +161,26 @@ impl Fold<Py<PyAny>> for WindowFold {
     fn close(
         &self,
         py: Python<'_>,
-        state: WindowState,
+        state: &mut WindowState,
         emit: &mut Vec<Py<PyAny>>,
     ) -> Result<(), PyFailure> {
         match (self, state) {
             (_, WindowState::Count(count)) => {
-                emit.push(PyInt::new(py, count).into_any().unbind());
+                emit.push(PyInt::new(py, *count).into_any().unbind());
             }
             (Self::Logic(builder), WindowState::Object(logic)) => {
                 Self::tell(builder, logic.bind(py), "on_close", None, emit)?;
             }
-            (Self::Aggregate(aggregators), WindowState::Aggregates(aggregates)) => {
+            (Self::Aggregate { aggregators, .. }, WindowState::Aggregates(aggregates)) => {
                 emit.push(aggregators.close(py, aggregates)?);
             }
-            (_, WindowState::Object(state)) => emit.push(state),
+            (Self::Fold { copies: true, .. }, WindowState::Object(state)) => {
+                let copied = py
+                    .import("copy")
+                    .and_then(|copy| copy.call_method1("deepcopy", (&*state,)));
+                emit.push(copied.map_err(calling("copy.deepcopy"))?.unbind());
+            }
+            (_, WindowState::Object(state)) => emit.push(state.clone_ref(py)),
             (_, WindowState::Aggregates(_)) => {}
         }
         Ok(())

@@ -11,7 +11,7 @@ pub(crate) use clock::EventTime;
 pub(crate) use fold::WindowFold;
 pub(crate) use key::WindowStepBuilder;
 
-use millstream_engine::window::{Clock, Windower, Windowing};
+use millstream_engine::window::{Windower, Windowing};
 use pyo3::prelude::*;
 use pyo3::types::PyDelta;
 
@@ -21,15 +21,16 @@ const PACKAGE: &str = "millstream.operators.windowing";
 
 /// The clock and the windower of a step, if both have a native form.
 pub(crate) fn read(step: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Windowing)>> {
-    let Some((time, clock)) = clock::read(&step.getattr("clock")?)? else {
+    let Some(clock) = clock::read(&step.getattr("clock")?)? else {
         return Ok(None);
     };
     let Some(windower) = read_windower(&step.getattr("windower")?)? else {
         return Ok(None);
     };
     let windowing = Windowing {
-        clock,
+        clock: clock.clock,
         windower,
+        lateness: clock.lateness,
         // `count_window` has no such parameter, as the order doesn't matter to it.
         ordered: match step.getattr_opt("ordered")? {
             Some(ordered) => ordered.is_truthy()?,
@@ -38,7 +39,7 @@ pub(crate) fn read(step: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Windo
         wants_late: true,
         wants_meta: true,
     };
-    Ok(Some((time, windowing)))
+    Ok(Some((clock.time, windowing)))
 }
 
 fn read_windower(windower: &Bound<'_, PyAny>) -> PyResult<Option<Windower>> {
@@ -86,9 +87,4 @@ fn labeled_clock<'py>(clock: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
         return clock.getattr("clock").map(Some);
     }
     Ok(None)
-}
-
-/// Event clocks have a wait, system clocks nothing.
-fn native_clock(wait: Option<i64>) -> Clock {
-    wait.map_or(Clock::System, |wait| Clock::Event { wait })
 }

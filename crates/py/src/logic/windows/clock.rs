@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDelta, PyTuple};
 
 use crate::callables::{calling, describe};
+use crate::getter::Getter;
 use crate::host::PyFailure;
 use crate::logic::windows::{is_exactly, labeled_clock};
 use crate::time::{clamped_micros, datetime_of, span_micros};
@@ -19,7 +20,7 @@ pub(crate) struct EventTime(Arc<Getters>);
 
 struct Getters {
     /// None for a system clock.
-    timestamp: Option<Py<PyAny>>,
+    timestamp: Option<Getter>,
     /// None if the time is that of this machine.
     now: Option<Py<PyAny>>,
     /// None if event time is taken to run as fast as system time.
@@ -74,7 +75,7 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<NativeClock>> {
         .getattr("utc_now")?;
     let to_system_utc = clock.getattr("to_system_utc")?;
     let time = EventTime(Arc::new(Getters {
-        timestamp: Some(clock.getattr("ts_getter")?.unbind()),
+        timestamp: Some(Getter::of(&clock.getattr("ts_getter")?)?),
         now: (!now.is(&utc_now)).then(|| now.unbind()),
         to_system_utc: (!to_system_utc.is_none()).then(|| to_system_utc.unbind()),
         is_labeled,
@@ -117,9 +118,9 @@ impl EventTime {
                 .cast::<PyTuple>()
                 .map_err(|error| failed(error.into()))?;
             let value = pair.get_item(1).map_err(&failed)?;
-            getter.bind(py).call1((value,))
+            getter.get(&value)
         } else {
-            getter.bind(py).call1((value,))
+            getter.get(value)
         };
         timestamp
             .and_then(|timestamp| checked_micros(&timestamp, "the timestamp of a value", step))

@@ -42,7 +42,7 @@ def _at(order: Order) -> datetime:
 
 
 def _clock() -> win.EventClock[Order]:
-    return win.EventClock(_at, timedelta(seconds=1))
+    return win.EventClock(_at, timedelta(seconds=1), scope="stream")
 
 
 def _add(total: float, order: Order) -> float:
@@ -230,5 +230,6 @@ def test_wrong_types_are_found() -> None:
     # mypy fails here if it does *not* find the mistake: an unused ignore is an error.
     up = _by_shop(Dataflow("flow"))
     of_strings = win.EventClock[str](lambda _: START, timedelta())
+    win.EventClock(_at, timedelta(), scope="flow")  # type: ignore[arg-type]
     win.collect_window("clock", up, of_strings, WINDOWER)  # type: ignore[misc]
     win.reduce_window("reduce", up, _clock(), WINDOWER, _add)  # type: ignore[arg-type]

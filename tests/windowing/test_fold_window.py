@@ -81,7 +81,7 @@ def test_fold_keeps_its_snapshot(driver, fold):
     logic.on_batch([1])
     state = logic.snapshot()
     logic.on_batch([2])
-    assert state.windows == {0: ([1],)}
+    assert state.key.windows == {0: ([1],)}
 
 
 @pytest.mark.parametrize("role", ["builder", "folder", "merger"])

@@ -207,10 +207,10 @@ def test_windows_are_freed_by_the_timer(driver, event_clock, tumbling, at):
     logic.on_batch([12])
     # The first window is kept until 15, which is in three seconds.
     assert logic.notify_at() == at(3)
-    assert logic.snapshot().closed == {0}
+    assert logic.snapshot().key.closed == {0}
     logic.on_batch([15])
-    assert logic.snapshot().closed == frozenset()
-    assert list(logic.snapshot().windows) == [1]
+    assert logic.snapshot().key.closed == frozenset()
+    assert list(logic.snapshot().key.windows) == [1]
 
 
 def test_bad_lateness_is_refused(at):

@@ -63,6 +63,7 @@ def micros(moment):
 
 
 FIRST, THE_END = micros(win.UTC_MIN), micros(win.UTC_MAX)
+SINCE_1970 = -micros(datetime(1970, 1, 1, tzinfo=timezone.utc))
 
 
 def moment(at):
@@ -85,8 +86,14 @@ def is_late(values, index, wait, lateness=timedelta()):
     return ts(values[index]) < watermark - lateness // MICROSECOND
 
 
-def on_time_and_late(values, wait, *, ordered, lateness=timedelta()):
-    late = [each for i, each in enumerate(values) if is_late(values, i, wait, lateness)]
+def on_time_and_late(values, wait, *, ordered, lateness=timedelta(), stream=None):
+    """With a stream of values of all keys, it is the stream that has a watermark."""
+    all_values = values if stream is None else stream
+    late = [
+        each
+        for i, each in enumerate(all_values)
+        if is_late(all_values, i, wait, lateness) and each in values
+    ]
     on_time = [each for each in values if each not in late]
     return sorted(on_time, key=ts) if ordered else on_time, late
 
@@ -113,10 +120,8 @@ class Grid(NamedTuple):
             if opens <= ts(value) < closes:
                 yield window_id
 
-    def expected(self, values, wait, *, ordered, lateness=timedelta()):
-        on_time, late = on_time_and_late(
-            values, wait, ordered=ordered, lateness=lateness
-        )
+    def expected(self, values, wait, **kwargs):
+        on_time, late = on_time_and_late(values, wait, **kwargs)
         windows = {}
         for value in on_time:
             for window_id in self.ids_around(value):
@@ -132,8 +137,9 @@ class Grid(NamedTuple):
 
 
 class Session:
-    def __init__(self, window_id, value):
+    def __init__(self, window_id, opened, value):
         self.window_id = window_id
+        self.opened = opened
         self.values = [value]
         self.merged_ids = set()
 
@@ -151,16 +157,15 @@ class Gap(NamedTuple):
         gap = self.gap // MICROSECOND
         return any(abs(ts(each) - ts(value)) <= gap for each in session.values)
 
-    def expected(self, values, wait, *, ordered, lateness=timedelta()):
-        on_time, late = on_time_and_late(
-            values, wait, ordered=ordered, lateness=lateness
-        )
+    def expected(self, values, wait, *, stream=None, **kwargs):
+        on_time, late = on_time_and_late(values, wait, stream=stream, **kwargs)
         sessions = []
         count = 0
         for value in on_time:
             near = [each for each in sessions if self.is_near(each, value)]
             if not near:
-                sessions.append(Session(count, value))
+                window_id = count if stream is None else ts(value) + SINCE_1970
+                sessions.append(Session(window_id, count, value))
                 count += 1
                 continue
             first, *others = sorted(near, key=Session.times)
@@ -169,7 +174,7 @@ class Gap(NamedTuple):
                 first.values += other.values
                 first.merged_ids |= {other.window_id} | other.merged_ids
                 sessions.remove(other)
-        sessions.sort(key=lambda each: each.window_id)
+        sessions.sort(key=lambda each: each.opened)
         return Expected(
             [(each.window_id, each.values) for each in sessions],
             [(win.LATE_SESSION_ID, value) for value in late],
@@ -269,6 +274,30 @@ def test_dataflow(windows, ordered, data, items, wait):
             assert got.sorted() == expected.sorted()
 
 
+@windows
+@pytest.mark.parametrize("optimize", [True, False], ids=["native", "composed"])
+@given(data=st.data(), items=keyed_values(), wait=waits)
+def test_one_watermark_for_the_stream(windows, optimize, data, items, wait):
+    kind, ordered = data.draw(windows), data.draw(st.booleans())
+    out = run(
+        items,
+        lambda up: win.collect_window(
+            "step", up, clock(wait, scope="stream"), kind.windower(), ordered=ordered
+        ),
+        batch_size=data.draw(st.integers(1, 31)),
+        workers=data.draw(st.integers(1, 3)),
+        optimize=optimize,
+    )
+    stream = [value for _, value in items]
+    for key, got in out.items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=ordered, stream=stream)
+        if ordered:
+            assert got == expected
+        else:
+            assert got.sorted() == expected.sorted()
+
+
 def last_results(out, content=sorted):
     """When windows were, and what they came to in the end, in the order of time.
 
@@ -331,6 +360,15 @@ def join_sides(up, *args, **kwargs):
     return win.join_window("step", *args, *sides, **kwargs)
 
 
+JOINS = (
+    lambda up, clock, windower, ordered: join_sides(
+        up, clock, windower, emit_mode="running", ordered=ordered
+    ),
+    lambda up, clock, windower, ordered: join_sides(
+        up, clock, windower, insert_mode="first", ordered=ordered
+    ),
+)
+
 all_steps = pytest.mark.parametrize(
     "add_steps",
     [
@@ -357,18 +395,8 @@ all_steps = pytest.mark.parametrize(
             ),
             id="count_window",
         ),
-        pytest.param(
-            lambda up, clock, windower, ordered: join_sides(
-                up, clock, windower, emit_mode="running", ordered=ordered
-            ),
-            id="join_window",
-        ),
-        pytest.param(
-            lambda up, clock, windower, ordered: join_sides(
-                up, clock, windower, insert_mode="first", ordered=ordered
-            ),
-            id="join_window-final",
-        ),
+        pytest.param(JOINS[0], id="join_window"),
+        pytest.param(JOINS[1], id="join_window-final"),
     ],
 )
 
@@ -382,6 +410,9 @@ def test_native_form_is_as_composed(windows, add_steps, data, items, wait):
     ordered = data.draw(st.booleans())
     spans = st.lists(seconds(-5, 20), min_size=len(items), max_size=len(items))
     elapsed = data.draw(spans)
+    # The sides of a join are partitions of their own, unless it is composed.
+    scopes = ["key"] if add_steps in JOINS else ["key", "stream"]
+    scope = data.draw(st.sampled_from(scopes))
     now = TimeTestingGetter(NOW)
 
     def outputs(*, optimize):
@@ -389,7 +420,7 @@ def test_native_form_is_as_composed(windows, add_steps, data, items, wait):
             timed(items, elapsed, now),
             lambda up: add_steps(
                 up,
-                clock(wait, now.get, allowed_lateness=lateness),
+                clock(wait, now.get, allowed_lateness=lateness, scope=scope),
                 kind.windower(),
                 ordered,
             ),

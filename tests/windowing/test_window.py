@@ -234,8 +234,8 @@ def test_a_key_whose_windows_have_closed_keeps_a_small_state(
     logic.on_batch(list(range(100)))
     logic.on_eof()
     state = logic.snapshot()
-    assert (state.windower, state.windows, state.queue) == (None, {}, [])
-    assert len(pickle.dumps(state)) < 250
+    assert (state.key.windower, state.key.windows, state.key.queue) == (None, {}, [])
+    assert len(pickle.dumps(state)) < 350
 
 
 def test_downtime_makes_no_value_late(driver, moving_clock, now, tumbling):

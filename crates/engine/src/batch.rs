@@ -44,12 +44,12 @@ impl<H: Host> Batch<H> {
 
     /// About how many bytes of memory they take, judging by the first.
     pub fn weight(&self, scope: H::Scope<'_>) -> usize {
-        let each = match self {
-            Self::Rows(rows) => rows.weigh_first(scope),
-            Self::Keyed(pairs) => pairs.first().map(|(_, value)| H::weigh(scope, value)),
-        };
-        self.len()
-            .saturating_mul(each.unwrap_or(0).max(LEAST_WEIGHT))
+        match self {
+            Self::Rows(rows) => weight(rows.len(), rows.weigh_first(scope)),
+            Self::Keyed(pairs) => {
+                weight_of::<H>(scope, pairs.len(), pairs.first().map(|(_, value)| value))
+            }
+        }
     }
 
     /// The items as whole rows.
@@ -98,6 +98,19 @@ impl<H: Host> Batch<H> {
             }
         }
     }
+}
+
+/// About how many bytes of memory some items take, judging by the first.
+pub(crate) fn weight_of<H: Host>(
+    scope: H::Scope<'_>,
+    count: usize,
+    first: Option<&H::Item>,
+) -> usize {
+    weight(count, first.map(|first| H::weigh(scope, first)))
+}
+
+fn weight(count: usize, each: Option<usize>) -> usize {
+    count.saturating_mul(each.unwrap_or(0).max(LEAST_WEIGHT))
 }
 
 impl<H: Host> Default for Batch<H> {

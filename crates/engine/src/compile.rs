@@ -18,6 +18,7 @@ use crate::operators::merge::merge;
 use crate::operators::output::{Part, open_sink, output_dynamic, output_partitioned};
 use crate::operators::redistribute::redistribute;
 use crate::operators::stateful_batch::stateful_batch;
+use crate::operators::timed_batch::timed_batch;
 use crate::physical::{Kind, Physical, PhysicalOperator};
 use crate::plan::{Core, Sink, StepId, StreamId};
 use crate::timely_ext::{BatchStream, Time};
@@ -43,6 +44,12 @@ impl<'scope, H: Host> Streams<'scope, H> {
     fn make(&mut self, id: &StreamId, stream: BatchStream<'scope, H>) {
         let takers = self.takers.get(id).copied().unwrap_or(0);
         self.made.insert(id.clone(), (stream, takers));
+    }
+
+    /// Of each stream that an operator makes, whether anybody takes it.
+    fn wanted(&self, operator: &PhysicalOperator<H>) -> Vec<bool> {
+        let downs = operator.downs.iter();
+        downs.map(|down| self.takers.contains_key(down)).collect()
     }
 
     /// The stream itself for its last taker, another handle for those before: a
@@ -145,18 +152,18 @@ fn compile_operator<'scope, H: Host>(
             vec![flat_map_batch(context, operator, mapper, ups.pop()?)]
         }
         (Core::Branch(predicate), _) => branch(context, operator, predicate, ups.pop()?).into(),
-        (Core::Merge, _) => vec![merge(scope, ups)],
+        (Core::Merge, _) => vec![merge(context, scope, ups)],
         (Core::Redistribute, _) => vec![redistribute(context, operator, ups.pop()?)],
         (Core::InspectDebug(inspector), _) => {
             vec![inspect_debug(context, operator, inspector, ups.pop()?)]
         }
         (Core::StatefulBatch(builder), _) => {
-            let wanted: Vec<bool> = operator
-                .downs
-                .iter()
-                .map(|down| streams.takers.contains_key(down))
-                .collect();
+            let wanted = streams.wanted(operator);
             stateful_batch(context, operator, builder, &wanted, ups)
+        }
+        (Core::TimedBatch(builder), _) => {
+            let wanted = streams.wanted(operator);
+            timed_batch(context, operator, builder, &wanted, ups.pop()?)
         }
         (Core::Input(_) | Core::Output(Sink::Dynamic(_)), _) => return None,
     };

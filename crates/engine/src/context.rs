@@ -1,6 +1,6 @@
 //! What the operators of a run share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use crate::epoch::EpochBoard;
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
+use crate::lane::Lane;
 use crate::logic::FlatMapBatch;
 use crate::partitions::Assigned;
 use crate::plan::StepId;
@@ -28,6 +29,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) epoch_interval: Duration,
     /// Who owns the partitions of each partitioned source and sink.
     pub(crate) partitions: HashMap<StepId, Vec<Assigned>>,
+    /// Whether any step must know by which lanes its batches come.
+    pub(crate) needs_lanes: bool,
     /// The mappers that fused operators became.
     pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Context<H: Host> {
     pub(crate) shared: Arc<Shared<H>>,
     /// The sources of this worker, to be woken when another begins an epoch.
     pub(crate) sources: Rc<RefCell<Vec<Activator>>>,
+    /// How many lanes there are on this worker so far.
+    pub(crate) lanes: Rc<Cell<u32>>,
 }
 
 impl<H: Host> Clone for Context<H> {
@@ -48,6 +53,7 @@ impl<H: Host> Clone for Context<H> {
             workers: self.workers,
             shared: Arc::clone(&self.shared),
             sources: Rc::clone(&self.sources),
+            lanes: Rc::clone(&self.lanes),
         }
     }
 }
@@ -55,6 +61,13 @@ impl<H: Host> Clone for Context<H> {
 impl<H: Host> Context<H> {
     pub(crate) fn is_halted(&self) -> bool {
         self.shared.halt.is_raised()
+    }
+
+    /// A lane of its own for batches that follow one another, if any step must know.
+    pub(crate) fn new_lane(&self) -> Lane {
+        let number = self.lanes.get();
+        self.lanes.set(number + u32::from(self.shared.needs_lanes));
+        Lane(number)
     }
 
     /// The partitions of a step that this worker owns, in the order of their names.

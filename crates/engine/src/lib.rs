@@ -32,6 +32,7 @@ pub mod error;
 pub mod halt;
 pub mod host;
 pub mod join;
+mod lane;
 pub mod logic;
 mod operators;
 pub mod partitions;

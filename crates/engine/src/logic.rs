@@ -12,6 +12,7 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::operators::stateful_batch::keys::{AnyKeys, Keys};
 use crate::plan::StepId;
+use crate::window::{Clock, Timed};
 
 /// Turns a batch into any number of items.
 pub trait FlatMapBatch<H: Host>: Send + Sync {
@@ -140,12 +141,49 @@ pub trait StatefulBatch<H: Host>: Send + Sync {
     fn start(&self, wanted: &[bool]) -> KeyedStep<H>;
 }
 
-/// A step that keeps state for each key, on one worker.
-pub struct KeyedStep<H: Host>(pub(crate) Box<dyn AnyKeys<H>>);
+/// A step that keeps state for each key, and goes by one watermark for its whole stream;
+/// shared by all workers.
+///
+/// Its keys are notified in event time: what [`KeyedLogic::notify_at`] returns is a
+/// watermark.
+pub trait TimedBatch<H: Host>: Send + Sync {
+    /// Begins on a worker. `wanted` says of each output whether anybody takes it.
+    fn start(&self, wanted: &[bool]) -> KeyedStep<H, TimedItem<H>>;
 
-impl<H: Host> KeyedStep<H> {
+    /// What timestamps say about those to come.
+    fn clock(&self) -> Clock;
+
+    /// For how long a part of the stream may bring nothing until it doesn't hold back
+    /// the watermark any more, in microseconds.
+    fn idle_timeout(&self) -> i64;
+
+    /// The system time.
+    fn now(&self, scope: H::Scope<'_>) -> Result<Micros, Failure<H>>;
+
+    /// The timestamp of a value.
+    fn timestamp(&self, scope: H::Scope<'_>, value: &H::Item) -> Result<i64, Failure<H>>;
+
+    /// The system time at which to look whether the watermark has reached a timestamp,
+    /// if the user says so; `otherwise` is what the engine makes of it.
+    fn look_at(
+        &self,
+        _scope: H::Scope<'_>,
+        _timestamp: i64,
+        otherwise: Option<Micros>,
+    ) -> Result<Option<Micros>, Failure<H>> {
+        Ok(otherwise)
+    }
+}
+
+/// A value with its place in event time.
+pub type TimedItem<H> = Timed<<H as Host>::Item>;
+
+/// A step that keeps state for each key, on one worker. Values are of type `V`.
+pub struct KeyedStep<H: Host, V = <H as Host>::Item>(pub(crate) Box<dyn AnyKeys<H, V>>);
+
+impl<H: Host, V: 'static> KeyedStep<H, V> {
     /// A step without keys so far.
-    pub fn new(logic: impl KeyedLogic<H>) -> Self {
+    pub fn new(logic: impl KeyedLogic<H, V>) -> Self {
         Self(Box::new(Keys::new(logic)))
     }
 }
@@ -189,7 +227,7 @@ pub enum Asking {
 
 /// What a step does with the values of its keys; one on each worker. The engine keeps
 /// the state of each key, side by side.
-pub trait KeyedLogic<H: Host>: 'static {
+pub trait KeyedLogic<H: Host, V = <H as Host>::Item>: 'static {
     /// What is kept of a key.
     type State: 'static;
 
@@ -201,7 +239,7 @@ pub trait KeyedLogic<H: Host>: 'static {
         &mut self,
         scope: H::Scope<'_>,
         state: &mut Self::State,
-        values: &mut Vec<H::Item>,
+        values: &mut Vec<V>,
         emit: &mut Emit<H>,
     ) -> Result<Fate, Failure<H>>;
 
@@ -249,4 +287,8 @@ pub trait KeyedLogic<H: Host>: 'static {
 
     /// The batch that follows came by this one of the step's streams.
     fn begin_batch(&mut self, _input: usize) {}
+
+    /// The watermark of the whole stream is at `watermark`, with the batch that follows
+    /// taken in; only told to a step that goes by it.
+    fn advance(&mut self, _watermark: i64) {}
 }

@@ -101,6 +101,7 @@ fn lower_native<H: Host>(step: &Step<H>, operators: &mut Vec<PhysicalOperator<H>
                 stage: Arc::clone(stage),
             }]),
             Native::Keyed(builder) => Kind::Core(Core::StatefulBatch(Arc::clone(builder))),
+            Native::Timed(builder) => Kind::Core(Core::TimedBatch(Arc::clone(builder))),
         };
         operators.push(PhysicalOperator {
             // State is kept under the id of the step, whatever runs in its place.
@@ -157,6 +158,12 @@ impl<H: Host> Physical<H> {
 }
 
 impl<H: Host> Physical<H> {
+    /// Whether any step must know by which lanes its batches come.
+    pub fn needs_lanes(&self) -> bool {
+        let mut kinds = self.operators.iter().map(|operator| &operator.kind);
+        kinds.any(|kind| matches!(kind, Kind::Core(Core::TimedBatch(_))))
+    }
+
     /// The step that alone takes what an operator makes, if it needs keys.
     pub fn keyed_taker(&self, operator: &PhysicalOperator<H>) -> Option<&StepId> {
         let [down] = operator.downs.as_slice() else {
@@ -173,7 +180,9 @@ impl<H: Host> PhysicalOperator<H> {
     fn needs_keys(&self) -> bool {
         matches!(
             &self.kind,
-            Kind::Core(Core::StatefulBatch(_) | Core::Output(Sink::Partitioned(_)))
+            Kind::Core(
+                Core::StatefulBatch(_) | Core::TimedBatch(_) | Core::Output(Sink::Partitioned(_))
+            )
         )
     }
 

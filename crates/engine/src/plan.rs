@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::host::Host;
 use crate::logic::{
     DynamicSink, DynamicSource, FlatMapBatch, Inspector, PartitionedSink, PartitionedSource,
-    Predicate, StatefulBatch,
+    Predicate, StatefulBatch, TimedBatch,
 };
 
 /// The full id of a step: flow id and step names, joined by dots.
@@ -69,6 +69,8 @@ pub enum Native<H: Host> {
     Stage(Arc<H::Stage>),
     /// A step with state for each key. The only one that may take several streams.
     Keyed(Arc<dyn StatefulBatch<H>>),
+    /// A step with state for each key that goes by one watermark for its whole stream.
+    Timed(Arc<dyn TimedBatch<H>>),
 }
 
 /// What a step does.
@@ -97,6 +99,8 @@ pub enum Core<H: Host> {
     InspectDebug(Arc<dyn Inspector<H>>),
     /// Keeps state for each key.
     StatefulBatch(Arc<dyn StatefulBatch<H>>),
+    /// Keeps state for each key, and goes by one watermark for its whole stream.
+    TimedBatch(Arc<dyn TimedBatch<H>>),
 }
 
 /// The two shapes of a source.
@@ -144,6 +148,7 @@ impl<H: Host> Clone for Core<H> {
             Self::Redistribute => Self::Redistribute,
             Self::InspectDebug(inspector) => Self::InspectDebug(Arc::clone(inspector)),
             Self::StatefulBatch(builder) => Self::StatefulBatch(Arc::clone(builder)),
+            Self::TimedBatch(builder) => Self::TimedBatch(Arc::clone(builder)),
         }
     }
 }
@@ -160,6 +165,7 @@ impl<H: Host> Core<H> {
             Self::Redistribute => "redistribute",
             Self::InspectDebug(_) => "inspect_debug",
             Self::StatefulBatch(_) => "stateful_batch",
+            Self::TimedBatch(_) => "timed_batch",
         }
     }
 
@@ -173,7 +179,8 @@ impl<H: Host> Core<H> {
             Self::FlatMapBatch(_)
             | Self::Redistribute
             | Self::InspectDebug(_)
-            | Self::StatefulBatch(_) => (Some(1), 1),
+            | Self::StatefulBatch(_)
+            | Self::TimedBatch(_) => (Some(1), 1),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! calling thread only waits. Either way the calling thread is the one that looks,
 //! now and then, whether it is to stop.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -113,6 +113,7 @@ pub fn run<H: Host>(
         clock: Arc::clone(&settings.clock),
         epoch_interval: settings.epoch_interval,
         partitions: list_partitions(&physical, workers)?,
+        needs_lanes: physical.needs_lanes(),
         fused: fuse_stages(&physical)?,
     });
     if workers == 1 {
@@ -245,6 +246,7 @@ fn work<H: Host>(
         workers: worker.peers(),
         shared: Arc::clone(shared),
         sources: Rc::new(RefCell::new(Vec::new())),
+        lanes: Rc::new(Cell::new(0)),
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         run_dataflow(physical, &context, worker, interrupted)

@@ -19,7 +19,9 @@ use crate::logic::keyed::fold::{Fold, FoldStep};
 use crate::logic::keyed::join::{EmitMode, JoinStep};
 use crate::logic::keyed::map::MapStep;
 use crate::logic::keyed::stateful::StatefulStep;
-use crate::logic::windows::{self, WindowFold, WindowStepBuilder};
+use crate::logic::windows::{
+    self, NativeWindows, StreamStepBuilder, WindowFold, WindowStepBuilder,
+};
 use crate::time::span_micros;
 
 /// The stateless operators, and which of their parameters is the function they call.
@@ -135,9 +137,14 @@ pub(crate) fn native_window(
     if !["window", "fold_window", "count_window", "aggregate_window"].contains(&operator) {
         return Ok(Vec::new());
     }
-    let Some((time, windowing)) = windows::read(step)? else {
+    let Some(native) = windows::read(step)? else {
         return Ok(Vec::new());
     };
+    let NativeWindows {
+        time,
+        windowing,
+        stream_idle_timeout,
+    } = native;
     let function = |role| Function::of(step, written_as, role);
     let fold = match operator {
         "window" => WindowFold::Logic(function("builder")?),
@@ -156,12 +163,22 @@ pub(crate) fn native_window(
         },
         _ => WindowFold::Count,
     };
-    let windows = keyed(WindowStepBuilder {
-        step: written_as.clone(),
-        time,
-        windowing,
-        fold,
-    });
+    let written = written_as.clone();
+    let windows = match stream_idle_timeout {
+        None => keyed(WindowStepBuilder {
+            step: written,
+            time,
+            windowing,
+            fold,
+        }),
+        Some(idle_timeout) => Native::Timed(Arc::new(StreamStepBuilder {
+            step: written,
+            time,
+            windowing,
+            idle_timeout,
+            fold,
+        })),
+    };
     if operator == "count_window" {
         let key = stage(step, "key_on", written_as, Some("key"), str::to_owned)?;
         return Ok(vec![key, windows]);

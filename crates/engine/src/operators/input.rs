@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::epoch::Ticker;
 use crate::halt::Reason;
 use crate::host::{Failure, Host, Rows};
+use crate::lane::{Lane, Laned};
 use crate::logic::{Polled, SourcePartition};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
@@ -65,7 +66,12 @@ pub(crate) fn input<'scope, H: Host>(
 ) -> BatchStream<'scope, H> {
     let mut builder = OperatorBuilder::new(operator.id.to_string(), scope);
     let address = builder.operator_info().address;
-    let (mut output, stream) = builder.new_output();
+    let (mut output, batches) = builder.new_output();
+    let lanes: Vec<Lane> = parts.iter().map(|_| context.new_lane()).collect();
+    let stream = BatchStream {
+        batches,
+        lanes: lanes.clone(),
+    };
     let activator = || scope.activator_for(Rc::clone(&address));
     context.sources.borrow_mut().push(activator());
     let mut timer = Timer::new(activator());
@@ -79,7 +85,8 @@ pub(crate) fn input<'scope, H: Host>(
             readers.extend(
                 parts
                     .into_iter()
-                    .map(|part| Reader::new(&context, part, &capability)),
+                    .zip(lanes)
+                    .map(|(part, lane)| Reader::new(&context, part, lane, &capability)),
             );
         }
         move |_frontiers| {
@@ -162,6 +169,7 @@ enum Awake {
 /// One partition, as its worker reads it.
 struct Reader<H: Host> {
     part: Open<H, dyn SourcePartition<H>>,
+    lane: Lane,
     capability: Capability<Time>,
     ticker: Ticker,
     awake: Awake,
@@ -171,12 +179,14 @@ impl<H: Host> Reader<H> {
     fn new(
         context: &Context<H>,
         part: Open<H, dyn SourcePartition<H>>,
+        lane: Lane,
         capability: &Capability<Time>,
     ) -> Self {
         let shared = &context.shared;
         let ticker = Ticker::new(shared.epoch_interval, shared.clock.monotonic());
         Self {
             part,
+            lane,
             capability: capability.delayed(&ticker.epoch().0),
             ticker,
             awake: Awake::Unasked,
@@ -195,7 +205,7 @@ impl<H: Host> Reader<H> {
         &mut self,
         context: &Context<H>,
         scope: H::Scope<'_>,
-        output: &mut Output<Time, Batch<H>>,
+        output: &mut Output<Time, Laned<H>>,
     ) -> Result<bool, Failure<H>> {
         let clock = &context.shared.clock;
         if context.is_halted() {
@@ -211,6 +221,10 @@ impl<H: Host> Reader<H> {
             Polled::Batch(rows) => rows,
             Polled::End => {
                 self.part.close(scope)?;
+                if context.shared.needs_lanes {
+                    let mut last = Laned::last(self.lane);
+                    output.activate().give(&self.capability, &mut last);
+                }
                 return Ok(false);
             }
             Polled::Abort => {
@@ -221,8 +235,8 @@ impl<H: Host> Reader<H> {
         let otherwise = if rows.is_empty() {
             Awake::At(clock.wall().after(EMPTY_PAUSE))
         } else {
-            let mut batch = Batch::Rows(rows);
-            output.activate().give(&self.capability, &mut batch);
+            let mut laned = Laned::new(self.lane, Batch::Rows(rows));
+            output.activate().give(&self.capability, &mut laned);
             Awake::Now
         };
         self.awake = self.next_awake(scope, otherwise)?;

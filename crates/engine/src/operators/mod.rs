@@ -10,3 +10,4 @@ mod open;
 pub(crate) mod output;
 pub(crate) mod redistribute;
 pub(crate) mod stateful_batch;
+pub(crate) mod timed_batch;

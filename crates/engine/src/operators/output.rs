@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use timely::Accountable;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -16,13 +17,14 @@ use timely::progress::operate::FrontierInterest;
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::{Failure, Host};
+use crate::lane::Laned;
 use crate::logic::{DynamicSink, PartitionedSink, SinkPartition};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
-use crate::timely_ext::exchange::{Carrier, Parcel, Sorter, by_address};
+use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
 use crate::timely_ext::receive::receive;
-use crate::timely_ext::transform::transform;
+use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
 
 pub(crate) type Part<H> = Open<H, dyn SinkPartition<H>>;
@@ -46,7 +48,7 @@ pub(crate) fn output_dynamic<H: Host>(
     up: BatchStream<'_, H>,
 ) {
     let writer = DynamicWriter { part: Some(part) };
-    write(context, operator, up, Pipeline, writer);
+    write(context, operator, up.batches, Pipeline, writer);
 }
 
 /// Writes each item to the partition that its key belongs to.
@@ -76,7 +78,7 @@ fn route<'scope, H: Host>(
     operator: &PhysicalOperator<H>,
     sink: &Arc<dyn PartitionedSink<H>>,
     up: BatchStream<'scope, H>,
-) -> Stream<'scope, Time, Parcel<H>> {
+) -> Stream<'scope, Time, Parcel<Batch<H>>> {
     let sink = Arc::clone(sink);
     let sender = context.clone();
     let step = operator.written_as.clone();
@@ -86,7 +88,7 @@ fn route<'scope, H: Host>(
         .map(|assigned| assigned.worker)
         .collect();
     let mut sorter = Sorter::new(owners.len());
-    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+    address(context, operator, up, move |scope, batch, out| {
         for (key, value) in batch.into_keyed(scope, &step)? {
             if sender.is_halted() {
                 return Ok(());
@@ -98,12 +100,14 @@ fn route<'scope, H: Host>(
             Parcel::new(&sender, scope, owners[partition], partition, values)
         }));
         Ok(())
-    });
-    parcels
+    })
 }
 
 /// What a sink operator does with what arrives.
 trait Writer<H: Host, C> {
+    /// Whether there is nothing to write.
+    fn is_nothing(&self, container: &C) -> bool;
+
     fn write(&mut self, scope: H::Scope<'_>, container: C) -> Result<(), Failure<H>>;
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
 }
@@ -112,9 +116,13 @@ struct DynamicWriter<H: Host> {
     part: Option<Part<H>>,
 }
 
-impl<H: Host> Writer<H, Batch<H>> for DynamicWriter<H> {
-    fn write(&mut self, scope: H::Scope<'_>, batch: Batch<H>) -> Result<(), Failure<H>> {
-        let items = batch.into_rows(scope);
+impl<H: Host> Writer<H, Laned<H>> for DynamicWriter<H> {
+    fn is_nothing(&self, laned: &Laned<H>) -> bool {
+        laned.batch.is_empty()
+    }
+
+    fn write(&mut self, scope: H::Scope<'_>, laned: Laned<H>) -> Result<(), Failure<H>> {
+        let items = laned.batch.into_rows(scope);
         self.part
             .as_mut()
             .map_or(Ok(()), |part| part.get().write_batch(scope, items))
@@ -148,8 +156,12 @@ impl<H: Host> PartitionedWriter<H> {
     }
 }
 
-impl<H: Host> Writer<H, Parcel<H>> for PartitionedWriter<H> {
-    fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<H>) -> Result<(), Failure<H>> {
+impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
+    fn is_nothing(&self, parcel: &Parcel<Batch<H>>) -> bool {
+        parcel.batch.is_empty()
+    }
+
+    fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<Batch<H>>) -> Result<(), Failure<H>> {
         let items = parcel.batch.into_rows(scope);
         self.part(scope, parcel.partition)?
             .get()
@@ -175,7 +187,7 @@ fn write<H, C, P, W>(
     mut writer: W,
 ) where
     H: Host,
-    C: Carrier<H>,
+    C: Accountable + Default + 'static,
     P: ParallelizationContract<Time, C>,
     W: Writer<H, C> + 'static,
 {
@@ -187,7 +199,7 @@ fn write<H, C, P, W>(
     builder.build_reschedule(move |_capabilities| {
         let mut is_closed = false;
         move |frontiers| {
-            let arrivals = receive::<H, _, _>(&mut input);
+            let arrivals = receive(&mut input);
             let has_ended = frontiers[0].is_empty() && !is_closed;
             if context.is_halted() || (arrivals.is_empty() && !has_ended) {
                 return !is_closed;
@@ -196,7 +208,7 @@ fn write<H, C, P, W>(
                 let mut containers = arrivals.into_iter().flat_map(|arrival| arrival.containers);
                 let written = containers
                     .try_for_each(|container| {
-                        if context.is_halted() || container.is_empty() {
+                        if context.is_halted() || writer.is_nothing(&container) {
                             return Ok(());
                         }
                         writer.write(scope, container)

@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::physical::PhysicalOperator;
 use crate::timely_ext::BatchStream;
 use crate::timely_ext::exchange::{Parcel, exchange};
-use crate::timely_ext::transform::transform;
+use crate::timely_ext::transform::address;
 
 pub(crate) fn redistribute<'scope, H: Host>(
     context: &Context<H>,
@@ -24,10 +24,16 @@ pub(crate) fn redistribute<'scope, H: Host>(
     }
     let sender = context.clone();
     let mut first = context.worker;
-    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+    let parcels = address(context, operator, up, move |scope, batch, out| {
         for piece in pieces(batch.into_items(scope), workers) {
             let piece = Batch::of_items(scope, piece);
-            out.push(Parcel::new(&sender, scope, first % workers, 0, piece));
+            out.push(Parcel::new(
+                &sender,
+                scope,
+                first % workers,
+                sender.worker,
+                piece,
+            ));
             first += 1;
         }
         Ok(())

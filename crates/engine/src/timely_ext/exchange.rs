@@ -23,26 +23,22 @@ use timely::progress::operate::FrontierInterest;
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::Host;
+use crate::lane::{Lane, Laned};
 use crate::timely_ext::{BatchStream, Time};
 
-/// What timely moves for us: a batch, or a parcel of one.
-pub(crate) trait Carrier<H: Host>: Accountable + Default + 'static {}
-
-impl<H: Host> Carrier<H> for Batch<H> {}
-impl<H: Host> Carrier<H> for Parcel<H> {}
-
 /// A batch with an address.
-pub(crate) struct Parcel<H: Host> {
+pub(crate) struct Parcel<C> {
     /// The worker that it goes to.
     pub(crate) worker: usize,
-    /// Which of the receiver's partitions it is for, where that matters.
+    /// Which of the receiver's partitions, or inputs, it is for; or which worker it is
+    /// from, where that matters.
     pub(crate) partition: usize,
     /// The room that it takes.
     pub(crate) weight: usize,
-    pub(crate) batch: Batch<H>,
+    pub(crate) batch: C,
 }
 
-impl<H: Host> Parcel<H> {
+impl<H: Host> Parcel<Batch<H>> {
     /// Addresses a batch, and takes room for it.
     pub(crate) fn new(
         context: &Context<H>,
@@ -62,18 +58,18 @@ impl<H: Host> Parcel<H> {
     }
 }
 
-impl<H: Host> Default for Parcel<H> {
+impl<C: Default> Default for Parcel<C> {
     fn default() -> Self {
         Self {
             worker: 0,
             partition: 0,
             weight: 0,
-            batch: Batch::default(),
+            batch: C::default(),
         }
     }
 }
 
-impl<H: Host> Accountable for Parcel<H> {
+impl<C: Accountable> Accountable for Parcel<C> {
     fn record_count(&self) -> i64 {
         self.batch.record_count()
     }
@@ -81,7 +77,7 @@ impl<H: Host> Accountable for Parcel<H> {
 
 /// Timely wants every exchanged container to have a byte form. Workers of one
 /// process hand parcels over as they are, so it is never asked for.
-impl<H: Host> ContainerBytes for Parcel<H> {
+impl<C> ContainerBytes for Parcel<C> {
     fn from_bytes(_bytes: Bytes) -> Self {
         unreachable!("parcels stay within their process")
     }
@@ -98,10 +94,10 @@ impl<H: Host> ContainerBytes for Parcel<H> {
 /// Sends each parcel to the worker that it is addressed to.
 pub(crate) struct ByAddress;
 
-impl<H: Host> Distributor<Parcel<H>> for ByAddress {
-    fn partition<T: Clone, P: Push<Message<T, Parcel<H>>>>(
+impl<C: Accountable + Default + 'static> Distributor<Parcel<C>> for ByAddress {
+    fn partition<T: Clone, P: Push<Message<T, Parcel<C>>>>(
         &mut self,
-        parcel: &mut Parcel<H>,
+        parcel: &mut Parcel<C>,
         stamp: &Stamp<T>,
         pushers: &mut [P],
     ) {
@@ -109,7 +105,7 @@ impl<H: Host> Distributor<Parcel<H>> for ByAddress {
         Message::push_at(parcel, stamp.clone(), &mut pushers[worker]);
     }
 
-    fn flush<T: Clone, P: Push<Message<T, Parcel<H>>>>(
+    fn flush<T: Clone, P: Push<Message<T, Parcel<C>>>>(
         &mut self,
         _stamp: &Stamp<T>,
         _pushers: &mut [P],
@@ -125,27 +121,32 @@ pub(crate) fn by_address() -> ByAddressPact {
     DistributorPact(|_workers| ByAddress)
 }
 
-/// Sends parcels to their workers, and goes on with their contents there.
+/// Sends parcels to their workers, and goes on with their contents there: a lane for
+/// each worker that sent them, as the parcel says.
 pub(crate) fn exchange<'scope, H: Host>(
     context: &Context<H>,
     name: &str,
-    parcels: Stream<'scope, Time, Parcel<H>>,
+    parcels: Stream<'scope, Time, Parcel<Batch<H>>>,
 ) -> BatchStream<'scope, H> {
     let mut builder = OperatorBuilder::new(format!("{name}.exchange"), parcels.scope());
     let mut input = builder.new_input(parcels, by_address());
     builder.set_notify_for(0, FrontierInterest::Never);
     let (mut output, batches) = builder.new_output();
     let shared = Arc::clone(&context.shared);
+    let lanes: Vec<Lane> = (0..context.workers).map(|_| context.new_lane()).collect();
+    let lane_of = lanes.clone();
     builder.build(move |_capabilities| {
         move |_frontiers| {
             let mut output = output.activate();
             input.for_each(|capability, parcel| {
                 shared.room.give_back(parcel.weight);
-                output.give(&capability, &mut parcel.batch);
+                let batch = std::mem::take(&mut parcel.batch);
+                let lane = lane_of[parcel.partition];
+                output.give(&capability, &mut Laned::new(lane, batch));
             });
         }
     });
-    batches
+    BatchStream { batches, lanes }
 }
 
 /// Deals items out to several destinations, as one batch for each that gets any.

@@ -11,10 +11,24 @@ pub(crate) mod transform;
 
 use timely::dataflow::Stream;
 
-use crate::batch::Batch;
+use crate::host::Host;
+use crate::lane::{Lane, Laned};
 
 /// Timely's timestamps are epoch numbers.
 pub(crate) type Time = u64;
 
 /// A stream of batches on one worker.
-pub(crate) type BatchStream<'scope, H> = Stream<'scope, Time, Batch<H>>;
+pub(crate) struct BatchStream<'scope, H: Host> {
+    pub(crate) batches: Stream<'scope, Time, Laned<H>>,
+    /// All lanes by which batches may come.
+    pub(crate) lanes: Vec<Lane>,
+}
+
+impl<H: Host> Clone for BatchStream<'_, H> {
+    fn clone(&self) -> Self {
+        Self {
+            batches: self.batches.clone(),
+            lanes: self.lanes.clone(),
+        }
+    }
+}

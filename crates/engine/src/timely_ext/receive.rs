@@ -1,14 +1,13 @@
 //! Receiving: everything that is queued at an input, as one batch per epoch.
 
+use timely::Accountable;
 use timely::communication::Pull;
 use timely::dataflow::channels::Message;
 use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::InputHandleCore;
 
 use crate::epoch::Epoch;
-use crate::host::Host;
 use crate::timely_ext::Time;
-use crate::timely_ext::exchange::Carrier;
 
 /// What arrived for one epoch.
 pub(crate) struct Arrival<C> {
@@ -19,7 +18,7 @@ pub(crate) struct Arrival<C> {
 
 /// Takes everything that is queued, earliest epoch first; within an epoch in the
 /// order of arrival.
-pub(crate) fn receive<H: Host, C: Carrier<H>, P: Pull<Message<Time, C>>>(
+pub(crate) fn receive<C: Accountable + Default, P: Pull<Message<Time, C>>>(
     input: &mut InputHandleCore<Time, C, P>,
 ) -> Vec<Arrival<C>> {
     let mut arrivals: Vec<Arrival<C>> = Vec::new();

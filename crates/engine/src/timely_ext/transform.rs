@@ -1,6 +1,7 @@
 //! Operators that take a batch, make others of it, and remember nothing that
 //! depends on time.
 
+use timely::Accountable;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -10,60 +11,145 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
+use crate::lane::{Lane, Laned};
 use crate::physical::PhysicalOperator;
-use crate::timely_ext::exchange::Carrier;
-use crate::timely_ext::receive::{Arrival, receive};
+use crate::timely_ext::exchange::Parcel;
+use crate::timely_ext::receive::receive;
 use crate::timely_ext::{BatchStream, Time};
 
-/// What a transforming operator makes for each of its outputs.
-pub(crate) type Outputs<C, const N: usize> = [Vec<C>; N];
+/// What such an operator makes for each of its outputs.
+type Outputs<C, const N: usize> = [Vec<C>; N];
+
+/// How what is made of a batch goes on.
+trait Made: Sized {
+    type Container: Accountable + Default + 'static;
+
+    /// Sends it on by the lane that the batch came by.
+    fn by(self, lane: Lane) -> Self::Container;
+
+    /// The end of a lane, if it is passed on.
+    fn last(lane: Lane) -> Option<Self::Container>;
+}
+
+impl<H: Host> Made for Batch<H> {
+    type Container = Laned<H>;
+
+    fn by(self, lane: Lane) -> Laned<H> {
+        Laned::new(lane, self)
+    }
+
+    fn last(lane: Lane) -> Option<Laned<H>> {
+        Some(Laned::last(lane))
+    }
+}
+
+impl<H: Host> Made for Parcel<Batch<H>> {
+    type Container = Self;
+
+    fn by(self, _lane: Lane) -> Self {
+        self
+    }
+
+    fn last(_lane: Lane) -> Option<Self> {
+        None
+    }
+}
 
 /// Builds an operator with `N` outputs that calls `logic` with everything that is
-/// queued for an epoch, as one batch.
-pub(crate) fn transform<'scope, H, C, L, const N: usize>(
+/// queued for an epoch, as one batch, or as one for each run of batches by one lane.
+pub(crate) fn transform<'scope, H, L, const N: usize>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    up: BatchStream<'scope, H>,
+    logic: L,
+) -> [BatchStream<'scope, H>; N]
+where
+    H: Host,
+    L: FnMut(H::Scope<'_>, Epoch, Batch<H>, &mut Outputs<Batch<H>, N>) -> Result<(), Failure<H>>
+        + 'static,
+{
+    let BatchStream { batches, lanes } = up;
+    operate(context, operator, batches, logic).map(|batches| BatchStream {
+        batches,
+        lanes: lanes.clone(),
+    })
+}
+
+/// Builds an operator that calls `logic` as [`transform`] does, to say which workers what
+/// is in a batch goes to.
+pub(crate) fn address<'scope, H, L>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     up: BatchStream<'scope, H>,
     mut logic: L,
-) -> [Stream<'scope, Time, C>; N]
+) -> Stream<'scope, Time, Parcel<Batch<H>>>
 where
     H: Host,
-    C: Carrier<H>,
-    L: FnMut(H::Scope<'_>, Epoch, Batch<H>, &mut Outputs<C, N>) -> Result<(), Failure<H>> + 'static,
+    L: FnMut(H::Scope<'_>, Batch<H>, &mut Vec<Parcel<Batch<H>>>) -> Result<(), Failure<H>>
+        + 'static,
+{
+    let [parcels] = operate(
+        context,
+        operator,
+        up.batches,
+        move |scope, _epoch, batch, [out]| logic(scope, batch, out),
+    );
+    parcels
+}
+
+fn operate<'scope, H, M, L, const N: usize>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    up: Stream<'scope, Time, Laned<H>>,
+    mut logic: L,
+) -> [Stream<'scope, Time, M::Container>; N]
+where
+    H: Host,
+    M: Made + 'static,
+    L: FnMut(H::Scope<'_>, Epoch, Batch<H>, &mut Outputs<M, N>) -> Result<(), Failure<H>> + 'static,
 {
     let mut builder = OperatorBuilder::new(operator.id.to_string(), up.scope());
     let mut input = builder.new_input(up, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let mut senders = Vec::with_capacity(N);
     let downs = std::array::from_fn(|_| {
-        let (sender, down) = builder.new_output::<C>();
+        let (sender, down) = builder.new_output::<M::Container>();
         senders.push(sender);
         down
     });
 
     let context = context.clone();
     let step = operator.written_as.clone();
-    let mut outputs: Outputs<C, N> = std::array::from_fn(|_| Vec::new());
+    let mut outputs: Outputs<M, N> = std::array::from_fn(|_| Vec::new());
     builder.build(move |_capabilities| {
         move |_frontiers| {
-            let arrivals = receive::<H, _, _>(&mut input);
+            let arrivals = receive(&mut input);
             if arrivals.is_empty() {
                 return;
             }
             H::attach(|scope| {
                 for arrival in arrivals {
-                    if context.is_halted() {
-                        return;
-                    }
-                    let (capability, epoch, batch) = gather(scope, arrival);
-                    if let Err(failure) = logic(scope, epoch, batch, &mut outputs) {
-                        context.fail(scope, &step, failure);
-                        return;
-                    }
-                    for (sender, made) in senders.iter_mut().zip(&mut outputs) {
-                        let mut session = sender.activate();
-                        for mut container in made.drain(..) {
-                            session.give(&capability, &mut container);
+                    let (capability, epoch) = (arrival.capability, arrival.epoch);
+                    for laned in gather(scope, arrival.containers) {
+                        if context.is_halted() {
+                            return;
+                        }
+                        if !laned.batch.is_empty()
+                            && let Err(failure) = logic(scope, epoch, laned.batch, &mut outputs)
+                        {
+                            context.fail(scope, &step, failure);
+                            return;
+                        }
+                        for (sender, made) in senders.iter_mut().zip(&mut outputs) {
+                            let mut session = sender.activate();
+                            for made in made.drain(..) {
+                                session.give(&capability, &mut made.by(laned.lane));
+                            }
+                            if laned.is_last
+                                && let Some(mut last) = M::last(laned.lane)
+                            {
+                                session.give(&capability, &mut last);
+                            }
                         }
                     }
                 }
@@ -73,19 +159,19 @@ where
     downs
 }
 
-/// The one batch of an arrival.
-pub(crate) fn gather<H: Host>(
-    scope: H::Scope<'_>,
-    arrival: Arrival<Batch<H>>,
-) -> (
-    timely::dataflow::operators::InputCapability<Time>,
-    Epoch,
-    Batch<H>,
-) {
-    let mut containers = arrival.containers.into_iter();
-    let mut batch = containers.next().unwrap_or_default();
-    for more in containers {
-        batch = batch.append(scope, more);
+/// Makes one batch of neighbours that came by the same lane.
+pub(crate) fn gather<H: Host>(scope: H::Scope<'_>, containers: Vec<Laned<H>>) -> Vec<Laned<H>> {
+    let mut gathered: Vec<Laned<H>> = Vec::new();
+    for mut laned in containers {
+        if let Some(before) = gathered.pop_if(|before| before.lane == laned.lane) {
+            laned.batch = if laned.batch.is_empty() {
+                before.batch
+            } else {
+                before.batch.append(scope, laned.batch)
+            };
+            laned.is_last |= before.is_last;
+        }
+        gathered.push(laned);
     }
-    (arrival.capability, arrival.epoch, batch)
+    gathered
 }

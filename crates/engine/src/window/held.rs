@@ -148,7 +148,7 @@ impl<S> HeldWindows<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::{Clock, Windower};
+    use crate::window::{Clock, SessionIds, Windower};
 
     fn window(id: i64, opened: i64) -> Window<()> {
         Window {
@@ -170,6 +170,7 @@ mod tests {
             ordered: true,
             wants_late: true,
             wants_meta: true,
+            session_ids: SessionIds::Counts,
         };
         let mut windows = HeldWindows::default();
         for (opened, id) in [(0, 7), (1, 3), (2, 5), (3, 9)] {

@@ -3,7 +3,7 @@
 use crate::clock::Micros;
 use crate::window::held::HeldWindows;
 use crate::window::queue::Queue;
-use crate::window::{Fold, KeyClock, Sink, WindowStep};
+use crate::window::{Fold, KeyClock, Sink, Timed, WindowStep};
 
 /// The watermark that everything is due at.
 const END_OF_INPUT: i64 = i64::MAX;
@@ -12,7 +12,8 @@ const END_OF_INPUT: i64 = i64::MAX;
 ///
 /// A key at rest, that holds no window and no value that waits, keeps only its clock and
 /// the number of its next window: 32 bytes and nothing on the heap. It keeps those
-/// for good, or else a window that has closed could open again for an old value.
+/// for good, or else a window that has closed could open again for an old value; unless
+/// its stream has one watermark for all keys, which is enough to know an old value by.
 ///
 /// After an error neither the key nor its step is good for another call.
 pub struct KeyWindows<V, F: Fold<V>> {
@@ -81,6 +82,35 @@ impl<V, F: Fold<V>> KeyWindows<V, F> {
     ) -> Result<(), F::Error> {
         step.windowing.clock.advance(&mut self.clock, now);
         self.flush(step, context, self.clock.watermark(), sink)
+    }
+
+    /// Takes values of a stream that has one watermark for all keys, each with its
+    /// timestamp and what the watermark was when it came; it is at `watermark` by now.
+    ///
+    /// The order of what goes to the sink is that of [`on_batch`](Self::on_batch).
+    pub fn on_timed<K: Sink<V, F::Out>>(
+        &mut self,
+        step: &mut WindowStep<V, F>,
+        context: F::Context<'_>,
+        watermark: i64,
+        values: impl IntoIterator<Item = Timed<V>>,
+        sink: &mut K,
+    ) -> Result<(), F::Error> {
+        for timed in values {
+            step.receive(context, timed.watermark, timed.timestamp, timed.value, sink);
+        }
+        self.flush(step, context, watermark, sink)
+    }
+
+    /// The watermark of the stream is at `watermark` by now.
+    pub fn on_watermark<K: Sink<V, F::Out>>(
+        &mut self,
+        step: &mut WindowStep<V, F>,
+        context: F::Context<'_>,
+        watermark: i64,
+        sink: &mut K,
+    ) -> Result<(), F::Error> {
+        self.flush(step, context, watermark, sink)
     }
 
     /// There are no more values: takes all that wait, and closes every window.

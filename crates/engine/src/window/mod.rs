@@ -41,7 +41,7 @@
 //!
 //! use millstream_engine::clock::Micros;
 //! use millstream_engine::window::{
-//!     Clock, Event, Fold, KeyWindows, Metadata, WindowStep, Windower, Windowing,
+//!     Clock, Event, Fold, KeyWindows, Metadata, SessionIds, WindowStep, Windower, Windowing,
 //! };
 //!
 //! struct Count;
@@ -97,6 +97,7 @@
 //!     ordered: true,
 //!     wants_late: true,
 //!     wants_meta: true,
+//!     session_ids: SessionIds::Counts,
 //! };
 //! let mut step = WindowStep::new(windowing, Count);
 //! let mut key = KeyWindows::new(Micros(0));
@@ -119,6 +120,7 @@ mod clock;
 mod fold;
 mod held;
 mod key_windows;
+mod lanes;
 mod queue;
 #[cfg(test)]
 mod reference;
@@ -134,5 +136,6 @@ mod windower;
 pub use clock::{Clock, END_OF_TIME, KeyClock, START_OF_TIME};
 pub use fold::{Event, Fold, Metadata, Sink};
 pub use key_windows::KeyWindows;
-pub use step::{WindowStep, Windowing};
+pub use lanes::{Lanes, Timed};
+pub use step::{SessionIds, WindowStep, Windowing};
 pub use windower::{LATE_SESSION_ID, Session, Sliding, Windower};

@@ -3,6 +3,16 @@
 use crate::window::turn::Turn;
 use crate::window::{Clock, Fold, Sink, Windower};
 
+/// What the sessions of a key are named by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionIds {
+    /// How many were opened before.
+    Counts,
+    /// The timestamp of the value that opened it: for keys that are forgotten with
+    /// their windows, and can't count on.
+    Times,
+}
+
 /// How a step cuts time into windows, and who listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windowing {
@@ -20,6 +30,8 @@ pub struct Windowing {
     pub wants_late: bool,
     /// Whether anybody wants to know of windows that closed.
     pub wants_meta: bool,
+    /// What sessions are named by.
+    pub session_ids: SessionIds,
 }
 
 impl Windowing {

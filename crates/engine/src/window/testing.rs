@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use crate::clock::Micros;
 use crate::window::reference::{Cut, Events, Out};
-use crate::window::{Clock, Event, Fold, KeyWindows, WindowStep, Windower, Windowing};
+use crate::window::{Clock, Event, Fold, KeyWindows, SessionIds, WindowStep, Windower, Windowing};
 
 /// Collects values, and tells of everything that happens.
 pub(super) struct Collect;
@@ -93,6 +93,7 @@ impl Driver {
             ordered,
             wants_late: true,
             wants_meta: true,
+            session_ids: SessionIds::Counts,
         };
         Self {
             step: WindowStep::new(windowing, Collect),

@@ -8,7 +8,8 @@ use crate::clock::Micros;
 use crate::window::reference::{Cut, Events, Out, Reference};
 use crate::window::testing::{Collect, Driver};
 use crate::window::{
-    Clock, END_OF_TIME, Event, KeyWindows, Metadata, START_OF_TIME, WindowStep, Windowing,
+    Clock, END_OF_TIME, Event, KeyWindows, Metadata, START_OF_TIME, SessionIds, WindowStep,
+    Windowing,
 };
 
 const TUMBLING: Cut = Cut::Sliding {
@@ -282,6 +283,7 @@ fn nobody_listening_costs_no_events() {
         ordered: true,
         wants_late: false,
         wants_meta: false,
+        session_ids: SessionIds::Counts,
     };
     let mut step = WindowStep::new(windowing, Collect);
     let mut key = KeyWindows::new(Micros(0));

@@ -4,7 +4,8 @@
 use crate::window::held::{HeldWindows, Window};
 use crate::window::session::Place;
 use crate::window::{
-    END_OF_TIME, Fold, Metadata, START_OF_TIME, Session, Sink, Sliding, Windower, Windowing,
+    END_OF_TIME, Fold, Metadata, START_OF_TIME, Session, SessionIds, Sink, Sliding, Windower,
+    Windowing,
 };
 
 /// What a turn works with. The windows of the key, and the count of those it ever
@@ -124,7 +125,11 @@ impl<V, F: Fold<V>, K: Sink<V, F::Out>> Turn<'_, '_, V, F, K> {
         let place = session.place(windows, timestamp);
         match place {
             Place::New(place) => {
-                let window = self.open(opened, *opened, timestamp, timestamp)?;
+                let id = match self.windowing.session_ids {
+                    SessionIds::Counts => *opened,
+                    SessionIds::Times => timestamp,
+                };
+                let window = self.open(opened, id, timestamp, timestamp)?;
                 windows.insert(place, window);
                 self.add(windows.change(place), timestamp, value)
             }

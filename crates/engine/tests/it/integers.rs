@@ -11,7 +11,7 @@ use millstream_engine::host::{Failure, Host, Key, Rows, stable_hash};
 use millstream_engine::logic::{
     DynamicSink, DynamicSource, Emit, Fate, FlatMapBatch, Inspector, KeyedLogic, KeyedStep,
     PartitionedSink, PartitionedSource, Polled, Predicate, SinkPartition, SourcePartition,
-    StatefulBatch,
+    StatefulBatch, TimedBatch,
 };
 use millstream_engine::plan::{Core, Native, Operator, Plan, Sink, Source, Step, StepId, StreamId};
 use millstream_engine::run::{Caller, Ending, Settings, run};
@@ -594,6 +594,15 @@ impl Builder {
         builder: impl StatefulBatch<Integers> + 'static,
     ) -> Id {
         self.step(name, &[up], 1, Core::StatefulBatch(Arc::new(builder)))[0]
+    }
+
+    pub(crate) fn timed(
+        &mut self,
+        name: &str,
+        up: Id,
+        builder: impl TimedBatch<Integers> + 'static,
+    ) -> Id {
+        self.step(name, &[up], 1, Core::TimedBatch(Arc::new(builder)))[0]
     }
 
     pub(crate) fn collect(&mut self, name: &str, up: Id) -> Collected {

@@ -10,3 +10,4 @@ mod physical;
 mod plan;
 mod sources;
 mod stateful;
+mod timed;

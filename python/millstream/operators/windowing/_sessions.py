@@ -10,9 +10,18 @@ __all__ = ["Session", "Sessions"]
 
 @dataclass
 class Session:
-    """Values that are close to each other, and the times of the first and last."""
+    """Values that are close to each other, and the times of the first and last.
+
+    Attributes:
+        window_id: Its id.
+        opened: Which of the sessions of its key it was to open.
+        open_time: When its first value was.
+        close_time: When its last value was.
+        merged_ids: The ids of all sessions that became part of it.
+    """
 
     window_id: int
+    opened: int
     open_time: int
     close_time: int
     merged_ids: set[int] = field(default_factory=set)
@@ -24,14 +33,17 @@ class Sessions:
 
     Attributes:
         gap: How far from a session a value may be to belong to it.
-        next_id: The id of the next new session.
+        opened: How many were opened so far.
         open: The sessions in the order of their times. They are more than a gap
             apart, so a value can belong to the one before it and the one after it.
+        has_times_as_ids: Whether a session's id is the timestamp of the value that
+            opened it, and not how many were opened before.
     """
 
     gap: int
-    next_id: int = 0
+    opened: int = 0
     open: list[Session] = field(default_factory=list)
+    has_times_as_ids: bool = False
 
     def place(self, timestamp: int) -> tuple[Session, Session | None]:
         """Find or open the session of a value.
@@ -57,8 +69,9 @@ class Sessions:
         if after:
             after.open_time = timestamp
             return after, None
-        session = Session(self.next_id, timestamp, timestamp)
-        self.next_id += 1
+        window_id = timestamp if self.has_times_as_ids else self.opened
+        session = Session(window_id, self.opened, timestamp, timestamp)
+        self.opened += 1
         self.open.insert(index, session)
         return session, None
 
@@ -70,7 +83,7 @@ class Sessions:
         """The sessions that this watermark closes, as they were opened."""
         return sorted(
             self.open[: self._count_closed(watermark)],
-            key=lambda each: each.window_id,
+            key=lambda each: each.opened,
         )
 
     def take_closed(self, watermark: float) -> list[Session]:

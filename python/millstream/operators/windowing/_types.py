@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from millstream.operators._types import KeyedStream, S, V, V_contra, W
 
@@ -17,6 +17,7 @@ __all__ = [
     "ZERO_TD",
     "C",
     "S",
+    "Scope",
     "V",
     "V_contra",
     "W",
@@ -47,6 +48,10 @@ SW = TypeVar("SW")
 
 C = TypeVar("C")
 """What the values of a window are collected into."""
+
+
+Scope: TypeAlias = Literal["key", "stream"]
+"""What has one watermark: each key, or the whole stream."""
 
 
 @dataclass

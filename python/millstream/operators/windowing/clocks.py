@@ -2,7 +2,8 @@
 
 A clock gives each value a *timestamp*, and says up to which timestamp all values
 are believed to have arrived: the *watermark*. A value with a timestamp before the
-watermark is late. There is a clock for each key; it knows the values of this key.
+watermark is late. There is a clock for each key, which knows the values of this key; or
+one for the whole stream.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from millstream.operators.windowing._types import (
     SC,
     UTC_MAX,
     ZERO_TD,
+    Scope,
     V,
     V_contra,
 )
@@ -37,8 +39,12 @@ from millstream.operators.windowing._types import (
 __all__ = ["Clock", "ClockLogic", "EventClock", "SystemClock"]
 
 
+_IDLE_TIMEOUT = timedelta(minutes=1)
+"""For how long a partition may hold back a stream without bringing anything."""
+
+
 class ClockLogic(ABC, Generic[V_contra, SC]):
-    """The clock of one key.
+    """The clock of one key, or of a stream.
 
     All moments are aware datetimes. The watermark may stand still, but must never go
     back from one call to the next.
@@ -146,12 +152,15 @@ class Clock(ABC, Generic[V_contra, SC]):
     allowed_lateness: timedelta = ZERO_TD
     """How far behind the watermark a value may be and still go into its windows."""
 
+    scope: Scope = "key"
+    """Whether each key has a clock of its own, or the whole stream has one."""
+
     @abstractmethod
     def build(self, resume_state: SC | None) -> ClockLogic[V_contra, SC]:
-        """Make the clock of a key.
+        """Make the clock of a key, or of the stream.
 
         Args:
-            resume_state: What `ClockLogic.snapshot` returned, or None for a new key.
+            resume_state: What `ClockLogic.snapshot` returned, or None for a new one.
 
         Returns:
             The clock, with a state of its own.
@@ -288,6 +297,12 @@ class EventClock(Clock[V, datetime]):
     windows all the same, as soon as it arrives. If one of them has closed, its result
     comes out again, with all values so far, and so do its metadata.
 
+    With ``scope="stream"``, all keys have one watermark: that of the partition of the
+    source which has come least far. So the windows of a key close although it has no
+    more values, as long as other keys do; and a key without open windows is forgotten
+    and costs nothing. It suits sources that are about in order; with keys whose values
+    arrive hours apart, such as from devices that were offline, most would be late.
+
     Args:
         ts_getter: Called with a value; returns its timestamp, an aware datetime.
         wait_for_system_duration: How long to wait for values that are out of order.
@@ -299,11 +314,16 @@ class EventClock(Clock[V, datetime]):
             when the watermark gets there.
         allowed_lateness: How far behind the watermark a value may be and still count.
             A window is kept for so long after it has closed.
+        scope: ``"key"`` for a watermark for each key, ``"stream"`` for one for the
+            whole stream.
+        idle_timeout: With ``scope="stream"``: a partition of the source that brings
+            nothing for so long, by the system time, doesn't hold back the watermark.
+            A minute, unless you say otherwise.
 
     Raises:
-        TypeError: If `wait_for_system_duration` or `allowed_lateness` is not a
-            `timedelta`.
-        ValueError: If one of them is negative.
+        TypeError: If a duration is not a `timedelta`.
+        ValueError: If a duration is negative, `idle_timeout` is not positive or given
+            without ``scope="stream"``, or `scope` is neither of the two.
 
     Examples:
         >>> from datetime import datetime, timedelta, timezone
@@ -354,6 +374,24 @@ class EventClock(Clock[V, datetime]):
         [('a', (0, [3])), ('a', (0, [3, 59])), ('a', (1, [75]))]
         >>> late
         [('a', (0, 29))]
+
+        With one watermark for the stream, the window of `a` closes because of `b`:
+
+        >>> flow = Dataflow("stream_scope_example")
+        >>> source = TestingSource([("a", 3), ("b", 75), ("a", 76)])
+        >>> seconds = op.input("seconds", flow, source)
+        >>> clock = win.EventClock(
+        ...     ts_getter=at,
+        ...     wait_for_system_duration=timedelta(seconds=10),
+        ...     now_getter=lambda: START,
+        ...     scope="stream",
+        ... )
+        >>> lists = win.collect_window("collect", seconds, clock, windower)
+        >>> down = []
+        >>> op.output("down", lists.down, TestingSink(down))
+        >>> run_main(flow)
+        >>> down
+        [('a', (0, [3])), ('a', (1, [76])), ('b', (1, [75]))]
     """
 
     ts_getter: Callable[[V], datetime]
@@ -361,11 +399,29 @@ class EventClock(Clock[V, datetime]):
     now_getter: Callable[[], datetime] = utc_now
     to_system_utc: Callable[[datetime], datetime | None] | None = None
     allowed_lateness: timedelta = field(default=ZERO_TD, kw_only=True)
+    scope: Scope = field(default="key", kw_only=True)
+    idle_timeout: timedelta | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        owner = "of an `EventClock`"
         for name in ("wait_for_system_duration", "allowed_lateness"):
-            what = f"`{name}` of an `EventClock`"
-            check_duration(what, getattr(self, name), positive=False)
+            check_duration(f"`{name}` {owner}", getattr(self, name), positive=False)
+        if self.scope not in {"key", "stream"}:
+            msg = f'`scope` {owner} must be "key" or "stream"; got {self.scope!r}'
+            raise ValueError(msg)
+        if self.idle_timeout is None:
+            return
+        check_duration(f"`idle_timeout` {owner}", self.idle_timeout, positive=True)
+        if self.scope == "key":
+            msg = (
+                f"`idle_timeout` {owner} is for one watermark of several partitions; "
+                'give it `scope="stream"` as well'
+            )
+            raise ValueError(msg)
+
+    @property
+    def _idle_timeout(self) -> timedelta:
+        return _IDLE_TIMEOUT if self.idle_timeout is None else self.idle_timeout
 
     def build(self, resume_state: datetime | None) -> ClockLogic[V, datetime]:
         """See `Clock.build`."""

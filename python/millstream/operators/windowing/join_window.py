@@ -55,6 +55,7 @@ class _LabeledClock(Clock[_Labeled[V], SC], Generic[V, SC]):
 
     def __post_init__(self) -> None:
         self.allowed_lateness = self.clock.allowed_lateness
+        self.scope = self.clock.scope
 
     def build(self, resume_state: SC | None) -> ClockLogic[_Labeled[V], SC]:
         return _LabeledClockLogic(self.clock.build(resume_state))

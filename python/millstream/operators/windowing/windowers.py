@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 from millstream.operators.windowing._grid import Grid
 from millstream.operators.windowing._micros import (
@@ -39,6 +39,7 @@ __all__ = [
     "TumblingWindower",
     "Windower",
     "WindowerLogic",
+    "build_windower",
 ]
 
 
@@ -391,7 +392,7 @@ class TumblingWindower(Windower[list[int]]):
 
 
 _SessionState: TypeAlias = tuple[int, list[Session]]
-"""The id of the next session, and the open sessions."""
+"""How many sessions were opened so far, and the open ones."""
 
 
 def _up_to(watermark: int) -> float:
@@ -416,9 +417,15 @@ def _with_metadata(sessions: Iterable[Session]) -> list[tuple[int, WindowMetadat
 class _SessionWindowerLogic(KeepingWindowerLogic[_SessionState]):
     """The open sessions, and which have merged since the last value was put in."""
 
-    def __init__(self, gap: int, resume_state: _SessionState | None) -> None:
-        next_id, opened = resume_state or (0, [])
-        self._sessions = Sessions(gap, next_id, opened)
+    def __init__(
+        self,
+        gap: int,
+        resume_state: _SessionState | None,
+        *,
+        has_times_as_ids: bool = False,
+    ) -> None:
+        opened, sessions = resume_state or (0, [])
+        self._sessions = Sessions(gap, opened, sessions, has_times_as_ids)
         self._merged: list[tuple[int, int]] = []
 
     def open_for(self, timestamp: datetime) -> Iterable[int]:
@@ -451,11 +458,13 @@ class _SessionWindowerLogic(KeepingWindowerLogic[_SessionState]):
         return datetime_of(self._sessions.closes_at(self._sessions.open[0]))
 
     def is_empty(self) -> bool:
+        if self._sessions.has_times_as_ids:
+            return not self._sessions.open
         # The id of the next session must be remembered.
-        return self._sessions.next_id == 0
+        return self._sessions.opened == 0
 
     def snapshot(self) -> _SessionState:
-        return self._sessions.next_id, copy.deepcopy(self._sessions.open)
+        return self._sessions.opened, copy.deepcopy(self._sessions.open)
 
 
 @dataclass
@@ -465,7 +474,9 @@ class SessionWindower(Windower[_SessionState]):
     A value belongs to a session if it is at most `gap` away from another value of
     it. A value between two sessions can make one of them; it has the id of the
     session that began first, and the other's id is in `WindowMetadata.merged_ids`.
-    The sessions of a key have the ids 0, 1, 2, …, in the order of their opening.
+    The sessions of a key have the ids 0, 1, 2, …, in the order of their opening;
+    with a clock of ``scope="stream"``, the id is the timestamp of the value that opened
+    the session, in microseconds since 1970 in UTC.
 
     Args:
         gap: How much time between two values there may be at most.
@@ -505,3 +516,21 @@ class SessionWindower(Windower[_SessionState]):
     def build(self, resume_state: _SessionState | None) -> WindowerLogic[_SessionState]:
         """See `Windower.build`."""
         return _SessionWindowerLogic(duration_of(self.gap), resume_state)
+
+
+def build_windower(
+    windower: Windower[Any], resume_state: Any, *, forgets_keys: bool
+) -> WindowerLogic[Any]:
+    """Make the windower of a key.
+
+    Args:
+        windower: What to make it of.
+        resume_state: The state to resume from, if any.
+        forgets_keys: Whether the key will be forgotten when it has no windows. Our
+            sessions are then named by times, as nobody counts them.
+    """
+    # A subclass may build something else.
+    if forgets_keys and type(windower) is SessionWindower:
+        gap = duration_of(windower.gap)
+        return _SessionWindowerLogic(gap, resume_state, has_times_as_ids=True)
+    return windower.build(resume_state)

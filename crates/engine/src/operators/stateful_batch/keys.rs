@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use crate::batch::Pairs;
 use crate::clock::Micros;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
@@ -21,14 +20,14 @@ use crate::operators::stateful_batch::timers::Timers;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The keys of one worker, whatever is kept of them.
-pub(crate) trait AnyKeys<H: Host> {
+pub(crate) trait AnyKeys<H: Host, V> {
     /// Calls each key with its values, which came by one of the step's streams.
     fn on_batch(
         &mut self,
         context: &Context<H>,
         scope: H::Scope<'_>,
         input: usize,
-        pairs: Pairs<H>,
+        pairs: Vec<(H::Key, V)>,
     ) -> Result<Emitted<H>, Failure<H>>;
 
     /// Notifies each key that is due; at the end, tells every key.
@@ -45,6 +44,9 @@ pub(crate) trait AnyKeys<H: Host> {
 
     /// Asks those keys.
     fn settle(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
+
+    /// The watermark of the whole stream is there by the end of the next batch.
+    fn advance(&mut self, watermark: i64);
 
     /// When the first key is to be notified, as far as they have been asked.
     fn next_due(&self) -> Option<Micros>;
@@ -74,7 +76,7 @@ struct Alarm {
 }
 
 /// All keys of one worker, and the logic of their step.
-pub(crate) struct Keys<H: Host, L: KeyedLogic<H>> {
+pub(crate) struct Keys<H: Host, V, L: KeyedLogic<H, V>> {
     logic: L,
     slots: Vec<Option<Slot<H, L::State>>>,
     /// For each slot, its key's place in the order of all keys that have one; a newer key
@@ -91,19 +93,19 @@ pub(crate) struct Keys<H: Host, L: KeyedLogic<H>> {
     timers: Timers,
     /// Keys to be asked when to notify them.
     unsettled: Vec<u32>,
-    buffers: Buffers<H>,
+    buffers: Buffers<H, V>,
 }
 
 /// What is used again for each batch.
-struct Buffers<H: Host> {
+struct Buffers<H: Host, V> {
     /// The values of the batch at hand, in the order of arrival.
-    items: Vec<Option<H::Item>>,
+    items: Vec<Option<V>>,
     /// For each of them, the place of the next value of the same key.
     next: Vec<u32>,
     /// The keys of the batch at hand, each once.
     called: Vec<u32>,
     /// The values of the key that is being called.
-    values: Vec<H::Item>,
+    values: Vec<V>,
     /// What the key that is being called emits.
     emit: Emit<H>,
 }
@@ -119,7 +121,7 @@ enum Event {
     End,
 }
 
-impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
+impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
     pub(crate) fn new(logic: L) -> Self {
         Self {
             logic,
@@ -142,7 +144,7 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
     }
 
     /// Sorts the values by key: finds for each key the chain of its values.
-    fn chain(&mut self, pairs: Pairs<H>) {
+    fn chain(&mut self, pairs: Vec<(H::Key, V)>) {
         for (key, value) in pairs {
             let place = index_of(self.buffers.items.len());
             let number = self.find_or_insert(key);
@@ -343,13 +345,13 @@ impl<H: Host, L: KeyedLogic<H>> Keys<H, L> {
     }
 }
 
-impl<H: Host, L: KeyedLogic<H>> AnyKeys<H> for Keys<H, L> {
+impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
     fn on_batch(
         &mut self,
         context: &Context<H>,
         scope: H::Scope<'_>,
         input: usize,
-        pairs: Pairs<H>,
+        pairs: Vec<(H::Key, V)>,
     ) -> Result<Emitted<H>, Failure<H>> {
         self.logic.begin_batch(input);
         let mut emitting = Emitting::new(self.logic.is_called_in_order(), pairs.len());
@@ -406,6 +408,10 @@ impl<H: Host, L: KeyedLogic<H>> AnyKeys<H> for Keys<H, L> {
         Ok(())
     }
 
+    fn advance(&mut self, watermark: i64) {
+        self.logic.advance(watermark);
+    }
+
     fn next_due(&self) -> Option<Micros> {
         self.timers.next()
     }
@@ -413,12 +419,12 @@ impl<H: Host, L: KeyedLogic<H>> AnyKeys<H> for Keys<H, L> {
 
 /// Calls the logic for one key.
 #[inline]
-fn tell<H: Host, L: KeyedLogic<H>>(
+fn tell<H: Host, V, L: KeyedLogic<H, V>>(
     logic: &mut L,
     scope: H::Scope<'_>,
     slot: &mut Slot<H, L::State>,
     event: Event,
-    buffers: &mut Buffers<H>,
+    buffers: &mut Buffers<H, V>,
 ) -> Result<Fate, Failure<H>> {
     let emit = &mut buffers.emit;
     match (event, &mut slot.state) {

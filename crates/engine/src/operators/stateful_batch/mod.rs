@@ -4,14 +4,16 @@
 //! one worker. What a worker does with its keys is in [`keys`], free of timely;
 //! here are only the routing, and the timely operator around it.
 
-mod emitting;
+pub(crate) mod emitting;
 pub(crate) mod keys;
 mod order;
+pub(crate) mod outputs;
 mod timers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use timely::Accountable;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Concatenate;
@@ -21,12 +23,14 @@ use timely::progress::operate::FrontierInterest;
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::{Host, Key};
+use crate::lane::Laned;
 use crate::logic::StatefulBatch;
+use crate::operators::stateful_batch::outputs::Outputs;
 use crate::physical::PhysicalOperator;
-use crate::timely_ext::exchange::{Carrier, Parcel, Sorter, by_address};
+use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
-use crate::timely_ext::transform::transform;
+use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
 
 /// How long keys of a busy step may wait to be asked when to notify them.
@@ -43,9 +47,9 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
         && ups.len() < 2
         && let Some(up) = ups.pop()
     {
-        return apply(context, operator, builder, wanted, up, Pipeline);
+        return apply(context, operator, builder, wanted, up.batches, Pipeline);
     }
-    let Some(scope) = ups.first().map(Stream::scope) else {
+    let Some(scope) = ups.first().map(|up| up.batches.scope()) else {
         return Vec::new();
     };
     let routed = ups.into_iter().enumerate();
@@ -66,12 +70,12 @@ fn route<'scope, H: Host>(
     operator: &PhysicalOperator<H>,
     input: usize,
     up: BatchStream<'scope, H>,
-) -> Stream<'scope, Time, Parcel<H>> {
+) -> Stream<'scope, Time, Parcel<Batch<H>>> {
     let workers = context.workers as u64;
     let sender = context.clone();
     let step = operator.written_as.clone();
     let mut sorter = Sorter::new(context.workers);
-    let [parcels] = transform(context, operator, up, move |scope, _epoch, batch, [out]| {
+    address(context, operator, up, move |scope, batch, out| {
         for (key, value) in batch.into_keyed(scope, &step)? {
             // Less than the number of workers, which is a `usize`.
             #[expect(clippy::cast_possible_truncation)]
@@ -82,22 +86,21 @@ fn route<'scope, H: Host>(
             Parcel::new(&sender, scope, worker, input, Batch::Keyed(pairs))
         }));
         Ok(())
-    });
-    parcels
+    })
 }
 
 /// What arrives at a step with state, and by which of its streams.
-trait Delivery<H: Host>: Carrier<H> {
+trait Delivery<H: Host>: Accountable + Default + 'static {
     fn open(self, context: &Context<H>) -> (usize, Batch<H>);
 }
 
-impl<H: Host> Delivery<H> for Batch<H> {
-    fn open(self, _context: &Context<H>) -> (usize, Self) {
-        (0, self)
+impl<H: Host> Delivery<H> for Laned<H> {
+    fn open(self, _context: &Context<H>) -> (usize, Batch<H>) {
+        (0, self.batch)
     }
 }
 
-impl<H: Host> Delivery<H> for Parcel<H> {
+impl<H: Host> Delivery<H> for Parcel<Batch<H>> {
     fn open(self, context: &Context<H>) -> (usize, Batch<H>) {
         context.shared.room.give_back(self.weight);
         (self.partition, self.batch)
@@ -141,10 +144,7 @@ where
     let mut timer = Timer::new(activator.clone());
     let mut input = operator_builder.new_input(up, pact);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
-    let (mut outputs, downs): (Vec<_>, Vec<_>) = wanted
-        .iter()
-        .map(|_| operator_builder.new_output::<Batch<H>>())
-        .unzip();
+    let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
 
     let step = operator.written_as.clone();
     let mut keys = builder.start(wanted).0;
@@ -155,7 +155,7 @@ where
         // end bring.
         let mut held = capabilities;
         move |frontiers| {
-            let arrivals = receive::<H, _, _>(&mut input);
+            let arrivals = receive(&mut input);
             let frontier = frontiers[0].frontier().first().copied();
             let wall = context.shared.clock.wall();
             let has_ended = frontier.is_none() && !held.is_empty();
@@ -183,9 +183,7 @@ where
                                 }
                                 let pairs = batch.into_keyed(scope, &step)?;
                                 let made = keys.on_batch(&context, scope, input, pairs)?;
-                                for (output, made) in outputs.iter_mut().zip(made) {
-                                    output.activate().give(&capability, &mut Batch::Keyed(made));
-                                }
+                                outputs.give(&capability, made);
                             }
                         }
                         if settles {
@@ -193,9 +191,7 @@ where
                             settled_at = now;
                         }
                         let made = keys.on_time(&context, scope, wall, has_ended)?;
-                        for ((output, made), held) in outputs.iter_mut().zip(made).zip(&held) {
-                            output.activate().give(held, &mut Batch::Keyed(made));
-                        }
+                        outputs.give_held(&held, made);
                         Ok(())
                     };
                     if let Err(failure) = work() {

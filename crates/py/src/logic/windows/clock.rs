@@ -36,6 +36,9 @@ pub(super) struct NativeClock {
     pub(super) clock: Clock,
     /// How late values may be, in microseconds.
     pub(super) lateness: i64,
+    /// If there is one watermark for the whole stream: for how long a part of it may
+    /// bring nothing, in microseconds, until it doesn't hold back the watermark.
+    pub(super) stream_idle_timeout: Option<i64>,
 }
 
 /// Reads one of our clocks.
@@ -55,6 +58,7 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<NativeClock>> {
             time,
             clock: Clock::System,
             lateness: 0,
+            stream_idle_timeout: None,
         }));
     }
     if !is_exactly(clock, "EventClock")? {
@@ -68,6 +72,11 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<NativeClock>> {
     };
     let wait = span("wait_for_system_duration")?;
     let lateness = span("allowed_lateness")?;
+    let stream_idle_timeout = if clock.getattr("scope")?.eq("stream")? {
+        Some(span("_idle_timeout")?)
+    } else {
+        None
+    };
     let now = clock.getattr("now_getter")?;
     let utc_now = clock
         .py()
@@ -85,6 +94,7 @@ pub(super) fn read(clock: &Bound<'_, PyAny>) -> PyResult<Option<NativeClock>> {
         time,
         clock: Clock::Event { wait },
         lateness,
+        stream_idle_timeout,
     }))
 }
 

@@ -6,12 +6,15 @@
 mod clock;
 mod fold;
 mod key;
+mod ports;
+mod stream;
 
 pub(crate) use clock::EventTime;
 pub(crate) use fold::WindowFold;
 pub(crate) use key::WindowStepBuilder;
+pub(crate) use stream::StreamStepBuilder;
 
-use millstream_engine::window::{Windower, Windowing};
+use millstream_engine::window::{SessionIds, Windower, Windowing};
 use pyo3::prelude::*;
 use pyo3::types::PyDelta;
 
@@ -19,8 +22,16 @@ use crate::time::{clamped_micros, span_micros};
 
 const PACKAGE: &str = "millstream.operators.windowing";
 
+/// The clock and the windower of a step.
+pub(crate) struct NativeWindows {
+    pub(crate) time: EventTime,
+    pub(crate) windowing: Windowing,
+    /// Only where the stream has one watermark, in microseconds.
+    pub(crate) stream_idle_timeout: Option<i64>,
+}
+
 /// The clock and the windower of a step, if both have a native form.
-pub(crate) fn read(step: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Windowing)>> {
+pub(crate) fn read(step: &Bound<'_, PyAny>) -> PyResult<Option<NativeWindows>> {
     let Some(clock) = clock::read(&step.getattr("clock")?)? else {
         return Ok(None);
     };
@@ -38,8 +49,16 @@ pub(crate) fn read(step: &Bound<'_, PyAny>) -> PyResult<Option<(EventTime, Windo
         },
         wants_late: true,
         wants_meta: true,
+        session_ids: match clock.stream_idle_timeout {
+            Some(_) => SessionIds::Times,
+            None => SessionIds::Counts,
+        },
     };
-    Ok(Some((clock.time, windowing)))
+    Ok(Some(NativeWindows {
+        time: clock.time,
+        windowing,
+        stream_idle_timeout: clock.stream_idle_timeout,
+    }))
 }
 
 fn read_windower(windower: &Bound<'_, PyAny>) -> PyResult<Option<Windower>> {

@@ -1,0 +1,183 @@
+//! `timed_batch`: logic and state for each key of a stream that has one watermark.
+//!
+//! Two operators. Before values go to the workers that own their keys, [`stamp`] notes
+//! their timestamps, and tells *all* workers how far each lane has come: a worker must
+//! know of values that it doesn't get. Behind the exchange, [`turns`] makes one
+//! watermark of what it is told, and calls the keys that have values or are due by it.
+
+mod stamp;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use timely::Accountable;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use crate::context::Context;
+use crate::host::{Failure, Host};
+use crate::lane::Lane;
+use crate::logic::TimedBatch;
+use crate::operators::stateful_batch::outputs::Outputs;
+use crate::operators::timed_batch::stamp::stamp;
+use crate::operators::timed_batch::turns::Turns;
+use crate::physical::PhysicalOperator;
+use crate::timely_ext::exchange::{Parcel, by_address};
+use crate::timely_ext::receive::{Arrival, receive};
+use crate::timely_ext::timer::Timer;
+use crate::timely_ext::{BatchStream, Time};
+
+/// What a worker tells the others about what comes by its lanes.
+enum News<H: Host> {
+    /// These are all of its lanes.
+    Begins(Vec<Lane>),
+    /// A lane brought values.
+    Values {
+        lane: Lane,
+        /// The latest timestamp that it ever brought.
+        furthest: i64,
+        /// Those of the values whose keys the receiver owns.
+        pairs: StampedPairs<H>,
+    },
+    /// Nothing comes by a lane any more.
+    Ends(Lane),
+}
+
+/// A value, and when it was.
+struct Stamped<H: Host> {
+    timestamp: i64,
+    /// The latest timestamp that its lane had brought, this one included.
+    furthest: i64,
+    value: H::Item,
+}
+
+/// Keys, and their values.
+type StampedPairs<H> = Vec<(<H as Host>::Key, Stamped<H>)>;
+
+impl<H: Host> Default for News<H> {
+    fn default() -> Self {
+        Self::Begins(Vec::new())
+    }
+}
+
+impl<H: Host> Accountable for News<H> {
+    /// Each counts, or timely could take its epoch to be over.
+    fn record_count(&self) -> i64 {
+        match self {
+            Self::Values { pairs, .. } => i64::try_from(pairs.len()).unwrap_or(i64::MAX).max(1),
+            Self::Begins(_) | Self::Ends(_) => 1,
+        }
+    }
+}
+
+pub(crate) fn timed_batch<'scope, H: Host>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    builder: &Arc<dyn TimedBatch<H>>,
+    wanted: &[bool],
+    up: BatchStream<'scope, H>,
+) -> Vec<BatchStream<'scope, H>> {
+    let news = stamp(context, operator, builder, up);
+    if context.workers == 1 {
+        listen(context, operator, builder, wanted, news, Pipeline)
+    } else {
+        listen(context, operator, builder, wanted, news, by_address())
+    }
+}
+
+/// Calls keys as the news come in, and as time passes.
+fn listen<'scope, H, P>(
+    context: &Context<H>,
+    operator: &PhysicalOperator<H>,
+    builder: &Arc<dyn TimedBatch<H>>,
+    wanted: &[bool],
+    news: Stream<'scope, Time, Parcel<News<H>>>,
+    pact: P,
+) -> Vec<BatchStream<'scope, H>>
+where
+    H: Host,
+    P: ParallelizationContract<Time, Parcel<News<H>>>,
+{
+    let scope = news.scope();
+    let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
+    let mut timer = Timer::new(scope.activator_for(operator_builder.operator_info().address));
+    let mut input = operator_builder.new_input(news, pact);
+    operator_builder.set_notify_for(0, FrontierInterest::Always);
+    let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
+
+    let step = operator.written_as.clone();
+    let mut turns = Turns::new(context, builder, wanted);
+    // When to look whether a key is due.
+    let mut look_at: Option<Duration> = None;
+    let context = context.clone();
+    operator_builder.build(move |capabilities| {
+        // Held at the input's frontier, one for each output, to emit what time and the end
+        // bring.
+        let mut held = capabilities;
+        // What came before all workers had said which lanes they have.
+        let mut waiting: Vec<Arrival<Parcel<News<H>>>> = Vec::new();
+        move |frontiers| {
+            for mut arrival in receive(&mut input) {
+                for parcel in &mut arrival.containers {
+                    if let News::Begins(lanes) = &mut parcel.batch {
+                        turns.begin(parcel.partition, std::mem::take(lanes));
+                    }
+                }
+                waiting.push(arrival);
+            }
+            let frontier = frontiers[0].frontier().first().copied();
+            let has_ended = frontier.is_none() && !held.is_empty();
+            if context.is_halted() {
+                held.clear();
+                waiting.clear();
+                return;
+            }
+            if let Some(frontier) = frontier {
+                for held in &mut held {
+                    held.downgrade(&frontier);
+                }
+            }
+            let now = context.shared.clock.monotonic();
+            let is_due = look_at.is_some_and(|at| at <= now);
+            let arrivals = if turns.have_all_begun() {
+                std::mem::take(&mut waiting)
+            } else {
+                Vec::new()
+            };
+            if !arrivals.is_empty() || is_due || has_ended {
+                let work = |scope: H::Scope<'_>| -> Result<(), Failure<H>> {
+                    for arrival in arrivals {
+                        for parcel in arrival.containers {
+                            context.shared.room.give_back(parcel.weight);
+                            if context.is_halted() {
+                                return Ok(());
+                            }
+                            let made = turns.hear(scope, parcel.partition, parcel.batch)?;
+                            outputs.give(&arrival.capability, made);
+                        }
+                    }
+                    if is_due || has_ended {
+                        let made = turns.pass(scope, has_ended)?;
+                        outputs.give_held(&held, made);
+                    }
+                    look_at = turns.next_look(scope)?.map(|wait| now.saturating_add(wait));
+                    Ok(())
+                };
+                H::attach(|scope| {
+                    if let Err(failure) = work(scope) {
+                        context.fail(scope, &step, failure);
+                    }
+                });
+            }
+            if has_ended {
+                held.clear();
+            } else if let Some(at) = look_at {
+                timer.wake_after(at.saturating_sub(now), now);
+            }
+        }
+    });
+    downs
+}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 
 import millstream.operators as op
 import millstream.operators.windowing as win
+import pytest
 from millstream.dataflow import Dataflow, Stream
 from millstream.operators import KeyedStream
 from millstream.operators.windowing import WindowMetadata, WindowOut
@@ -230,6 +231,7 @@ def test_wrong_types_are_found() -> None:
     # mypy fails here if it does *not* find the mistake: an unused ignore is an error.
     up = _by_shop(Dataflow("flow"))
     of_strings = win.EventClock[str](lambda _: START, timedelta())
-    win.EventClock(_at, timedelta(), scope="flow")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="scope"):
+        win.EventClock(_at, timedelta(), scope="flow")  # type: ignore[arg-type]
     win.collect_window("clock", up, of_strings, WINDOWER)  # type: ignore[misc]
     win.reduce_window("reduce", up, _clock(), WINDOWER, _add)  # type: ignore[arg-type]

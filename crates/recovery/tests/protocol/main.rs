@@ -1,0 +1,1 @@
+//! The protocol, driven by a small simulated world.

@@ -15,7 +15,7 @@
 //! - Epochs overlap, and the greatest that can be committed is, with all before it. One commit
 //!   is written at a time.
 //! - Sinks publish an epoch after its commit is durable, never before.
-//! - The run ends well when every worker has finished, all is committed and all is published.
+//! - The run ends well when everyone has finished, all is committed and all is published.
 //! - The first reason to abort ends it, and nothing is said after that.
 
 use std::collections::BTreeMap;
@@ -34,17 +34,15 @@ pub struct Participants {
     pub sinks: u32,
 }
 
-/// How far a worker has come, by its own probe of all snapshots and all sinks.
-///
-/// By the time a worker says so, every record of the epochs passed, whoever made it, has been
-/// handed to the writer of its partition.
+/// How far a worker, a partition of the store or a partition of a sink has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Frontier {
-    /// All epochs before this one are over.
+    /// All epochs before this one are over for it.
     At(Epoch),
-    /// Everything is over.
+    /// Everything is over for it.
     Finished {
-        /// The last epoch in which the worker did anything.
+        /// The last epoch in which it knows of anything. What a source has begun counts, and
+        /// a probe may never have seen it: frontiers jump.
         last: Epoch,
     },
 }
@@ -52,28 +50,31 @@ pub enum Frontier {
 /// Something that became true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A worker has come this far.
-    Frontier {
+    /// A worker has come this far, by its own probe of all snapshots and all sinks.
+    ///
+    /// Every record of the epochs that are over has been handed to the writer of its
+    /// partition.
+    Passed {
         /// Who.
         worker: WorkerIndex,
         /// How far.
         frontier: Frontier,
     },
-    /// A partition has made durable all records of these epochs, of all workers.
+    /// A partition has made durable all records of the epochs that are over, of all workers.
     Durable {
         /// The partition.
         partition: StorePartition,
-        /// The last of the epochs.
-        through: Epoch,
-        /// What the partition had seen by then.
+        /// How far it has come.
+        frontier: Frontier,
+        /// What it had seen by then.
         sequence: WriteSequence,
     },
-    /// A two-phase sink can publish these epochs, whatever happens.
+    /// A two-phase sink can publish the epochs that are over, whatever happens.
     Prepared {
         /// The partition of the sink.
         sink: SinkPartition,
-        /// The last of the epochs.
-        through: Epoch,
+        /// How far it has come.
+        frontier: Frontier,
     },
     /// The commit record that was asked for is durable.
     Committed {
@@ -124,14 +125,14 @@ pub enum Action {
 }
 
 /// Turns facts into actions, for one execution.
-///
-/// Progress is kept as the first epoch that has *not* come so far, as frontiers are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Coordinator {
-    frontiers: BTreeMap<WorkerIndex, Frontier>,
-    durable: BTreeMap<StorePartition, (Epoch, WriteSequence)>,
-    prepared: BTreeMap<SinkPartition, Epoch>,
+    passed: BTreeMap<WorkerIndex, Frontier>,
+    durable: BTreeMap<StorePartition, (Frontier, WriteSequence)>,
+    prepared: BTreeMap<SinkPartition, Frontier>,
+    /// The first epoch that each sink has not published.
     published: BTreeMap<SinkPartition, Epoch>,
+    /// The first epoch that is not committed.
     committed: Epoch,
     /// The commit that is being written.
     committing: Option<Epoch>,
@@ -150,16 +151,17 @@ impl Coordinator {
             partitions,
             sinks,
         } = participants;
-        let sinks = (0..sinks).map(|index| (SinkPartition(index), resume));
+        let begin = Frontier::At(resume);
+        let of_sinks = || (0..sinks).map(SinkPartition);
         Self {
-            frontiers: (0..workers)
-                .map(|index| (WorkerIndex(index), Frontier::At(resume)))
+            passed: (0..workers)
+                .map(|index| (WorkerIndex(index), begin))
                 .collect(),
             durable: (0..partitions)
-                .map(|index| (StorePartition(index), (resume, WriteSequence(0))))
+                .map(|index| (StorePartition(index), (begin, WriteSequence(0))))
                 .collect(),
-            prepared: sinks.clone().collect(),
-            published: sinks.collect(),
+            prepared: of_sinks().map(|sink| (sink, begin)).collect(),
+            published: of_sinks().map(|sink| (sink, resume)).collect(),
             committed: resume,
             committing: None,
             draining: false,
@@ -189,13 +191,13 @@ impl Coordinator {
 
     fn take_notice(&mut self, fact: Fact, actions: &mut Vec<Action>) {
         match fact {
-            Fact::Frontier { worker, frontier } => raise(&mut self.frontiers, worker, frontier),
+            Fact::Passed { worker, frontier } => raise(&mut self.passed, worker, frontier),
             Fact::Durable {
                 partition,
-                through,
+                frontier,
                 sequence,
-            } => raise(&mut self.durable, partition, (through.next(), sequence)),
-            Fact::Prepared { sink, through } => raise(&mut self.prepared, sink, through.next()),
+            } => raise(&mut self.durable, partition, (frontier, sequence)),
+            Fact::Prepared { sink, frontier } => raise(&mut self.prepared, sink, frontier),
             Fact::Published { sink, through } => raise(&mut self.published, sink, through.next()),
             Fact::Committed { epoch } if self.committing == Some(epoch) => {
                 self.committing = None;
@@ -239,41 +241,35 @@ impl Coordinator {
         }
     }
 
-    /// The first epoch that can't be committed yet.
-    fn ready(&self) -> Epoch {
-        let durable = self.durable.values().map(|(epoch, _)| *epoch);
+    /// How far everyone has come that a commit waits for.
+    fn frontiers(&self) -> impl Iterator<Item = Frontier> {
+        let durable = self.durable.values().map(|(frontier, _)| *frontier);
         let prepared = self.prepared.values().copied().filter(|_| sinks_gate());
-        durable.chain(prepared).fold(self.passed(), Epoch::min)
+        self.passed.values().copied().chain(durable).chain(prepared)
     }
 
-    /// The first epoch that some worker is in, or the one after the last.
-    fn passed(&self) -> Epoch {
-        let current = self
-            .frontiers
-            .values()
-            .filter_map(|frontier| match frontier {
-                Frontier::At(epoch) => Some(*epoch),
-                Frontier::Finished { .. } => None,
-            });
+    /// The first epoch that can't be committed yet.
+    fn ready(&self) -> Epoch {
+        let current = self.frontiers().filter_map(|frontier| match frontier {
+            Frontier::At(epoch) => Some(epoch),
+            Frontier::Finished { .. } => None,
+        });
         current.min().unwrap_or_else(|| self.end())
     }
 
-    /// The epoch after the last in which a worker that has finished did anything.
+    /// The epoch after the last in which anyone who has finished knows of anything.
     fn end(&self) -> Epoch {
-        let last = self
-            .frontiers
-            .values()
-            .filter_map(|frontier| match frontier {
-                Frontier::At(_) => None,
-                Frontier::Finished { last } => Some(last.next()),
-            });
+        let last = self.frontiers().filter_map(|frontier| match frontier {
+            Frontier::At(_) => None,
+            Frontier::Finished { last } => Some(last.next()),
+        });
         last.fold(self.committed, Epoch::max)
     }
 
     fn is_complete(&self) -> bool {
-        let finished = |frontier: &Frontier| matches!(frontier, Frontier::Finished { .. });
+        let finished = |frontier| matches!(frontier, Frontier::Finished { .. });
         let published = |epoch: &Epoch| *epoch >= self.committed || !sinks_gate();
-        self.frontiers.values().all(finished)
+        self.frontiers().all(finished)
             && self.committed >= self.end()
             && self.published.values().all(published)
     }

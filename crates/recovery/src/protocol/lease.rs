@@ -79,20 +79,32 @@ pub fn decide(lock: Lock, holding: Holding, heartbeat: Heartbeat) -> Decision {
 
 /// Whether a writer may write where this generation is recorded; asked in every transaction.
 pub fn admit(writer: Generation, recorded: Generation) -> Result<(), Abort> {
-    if cfg!(feature = "unsound-no-fencing") || recorded == writer {
-        return Ok(());
-    }
-    Err(if recorded > writer {
-        Abort::Fenced {
-            mine: writer,
-            holder: recorded,
-        }
-    } else {
-        Abort::Defect(StoreDefect::ReplacedWhileRunning {
+    if recorded < writer && is_fencing() {
+        return Err(Abort::Defect(StoreDefect::ReplacedWhileRunning {
             mine: writer,
             found: recorded,
-        })
-    })
+        }));
+    }
+    may_fence(writer, recorded)
+}
+
+/// Whether a generation may take over a partition where this one is recorded.
+///
+/// One who was stopped in the middle of taking over a store, and goes on after another has
+/// begun, must not take anything back.
+pub fn may_fence(writer: Generation, recorded: Generation) -> Result<(), Abort> {
+    if recorded > writer && is_fencing() {
+        return Err(Abort::Fenced {
+            mine: writer,
+            holder: recorded,
+        });
+    }
+    Ok(())
+}
+
+/// Whether generations are compared at all.
+fn is_fencing() -> bool {
+    !cfg!(feature = "unsound-no-fencing")
 }
 
 #[cfg(test)]
@@ -158,5 +170,14 @@ mod tests {
         assert_eq!(admit(4), Ok(()));
         assert_eq!(admit(5).unwrap_err().exit_code().code(), 73);
         assert_eq!(admit(3).unwrap_err().exit_code().code(), 76);
+    }
+
+    #[cfg(not(feature = "unsound-no-fencing"))]
+    #[test]
+    fn partition_is_never_taken_back() {
+        let may_fence = |recorded| may_fence(Generation(4), Generation(recorded));
+        assert_eq!(may_fence(3), Ok(()));
+        assert_eq!(may_fence(4), Ok(()));
+        assert_eq!(may_fence(5).unwrap_err().exit_code().code(), 73);
     }
 }

@@ -33,13 +33,13 @@
 //! let participants = Participants { workers: 1, partitions: 1, sinks: 0 };
 //! let mut coordinator = Coordinator::new(participants, Epoch::FIRST);
 //!
-//! let passed = Fact::Frontier { worker: WorkerIndex(0), frontier: Frontier::At(Epoch(3)) };
-//! assert_eq!(coordinator.on(passed), []);
+//! let frontier = Frontier::At(Epoch(3));
+//! assert_eq!(coordinator.on(Fact::Passed { worker: WorkerIndex(0), frontier }), []);
 //!
 //! // Epochs 1 and 2 become history together.
 //! let partition = StorePartition(0);
 //! let sequence = WriteSequence(7);
-//! let durable = Fact::Durable { partition, through: Epoch(2), sequence };
+//! let durable = Fact::Durable { partition, frontier, sequence };
 //! let commit = Action::WriteCommit { epoch: Epoch(2), sequences: vec![(partition, sequence)] };
 //! assert_eq!(coordinator.on(durable), [commit]);
 //! ```

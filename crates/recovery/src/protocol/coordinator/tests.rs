@@ -15,25 +15,42 @@ fn coordinator(sinks: u32) -> Coordinator {
     Coordinator::new(participants, Epoch::FIRST)
 }
 
-fn at(worker: u32, epoch: u64) -> Fact {
-    Fact::Frontier {
+fn passed(worker: u32, frontier: Frontier) -> Fact {
+    Fact::Passed {
         worker: WorkerIndex(worker),
-        frontier: Frontier::At(Epoch(epoch)),
+        frontier,
     }
+}
+
+fn at(worker: u32, epoch: u64) -> Fact {
+    passed(worker, Frontier::At(Epoch(epoch)))
 }
 
 fn finished(worker: u32, last: u64) -> Fact {
-    Fact::Frontier {
-        worker: WorkerIndex(worker),
-        frontier: Frontier::Finished { last: Epoch(last) },
+    passed(worker, Frontier::Finished { last: Epoch(last) })
+}
+
+fn durable(partition: u32, frontier: Frontier) -> Fact {
+    Fact::Durable {
+        partition: StorePartition(partition),
+        frontier,
+        sequence: SEQUENCE,
     }
 }
 
-fn durable(partition: u32, through: u64) -> Fact {
-    Fact::Durable {
-        partition: StorePartition(partition),
-        through: Epoch(through),
-        sequence: SEQUENCE,
+/// Durable are all epochs before this one.
+fn durable_at(partition: u32, epoch: u64) -> Fact {
+    durable(partition, Frontier::At(Epoch(epoch)))
+}
+
+fn durable_to_the_end(partition: u32, last: u64) -> Fact {
+    durable(partition, Frontier::Finished { last: Epoch(last) })
+}
+
+fn prepared_to_the_end(last: u64) -> Fact {
+    Fact::Prepared {
+        sink: SinkPartition(0),
+        frontier: Frontier::Finished { last: Epoch(last) },
     }
 }
 
@@ -73,7 +90,7 @@ fn on_all(coordinator: &mut Coordinator, facts: impl IntoIterator<Item = Fact>) 
 
 #[test]
 fn commit_waits_for_every_worker_and_every_partition() {
-    let facts = [at(0, 2), at(1, 2), durable(0, 1), durable(1, 1)];
+    let facts = [at(0, 2), at(1, 2), durable_at(0, 2), durable_at(1, 2)];
     for last in 0..facts.len() {
         let mut coordinator = coordinator(0);
         let mut facts = facts.to_vec();
@@ -86,9 +103,9 @@ fn commit_waits_for_every_worker_and_every_partition() {
 #[test]
 fn greatest_possible_epoch_is_committed_and_one_at_a_time() {
     let mut coordinator = coordinator(0);
-    let facts = [at(0, 6), at(1, 4), durable(0, 5), durable(1, 3)];
+    let facts = [at(0, 6), at(1, 4), durable_at(0, 6), durable_at(1, 4)];
     assert_eq!(on_all(&mut coordinator, facts), [commit(3)]);
-    let more = [at(1, 6), durable(1, 4)];
+    let more = [at(1, 6), durable_at(1, 5)];
     assert_eq!(on_all(&mut coordinator, more), []);
     assert_eq!(coordinator.on(committed(3)), [collect(3), commit(4)]);
     assert_eq!(coordinator.resume_epoch(), Epoch(4));
@@ -97,9 +114,15 @@ fn greatest_possible_epoch_is_committed_and_one_at_a_time() {
 #[test]
 fn facts_may_come_twice_or_late() {
     let mut coordinator = coordinator(0);
-    let facts = [at(0, 4), at(1, 4), at(1, 2), durable(0, 3), durable(1, 3)];
+    let facts = [
+        at(0, 4),
+        at(1, 4),
+        at(1, 2),
+        durable_at(0, 4),
+        durable_at(1, 4),
+    ];
     assert_eq!(on_all(&mut coordinator, facts), [commit(3)]);
-    let late = [durable(1, 1), at(0, 2), committed(2)];
+    let late = [durable_at(1, 2), at(0, 2), committed(2)];
     assert_eq!(on_all(&mut coordinator, late), []);
     assert_eq!(coordinator.on(committed(3)), [collect(3)]);
     assert_eq!(coordinator.on(committed(3)), []);
@@ -108,7 +131,7 @@ fn facts_may_come_twice_or_late() {
 #[test]
 fn strangers_are_ignored() {
     let mut coordinator = coordinator(0);
-    assert_eq!(on_all(&mut coordinator, [at(2, 9), durable(2, 9)]), []);
+    assert_eq!(on_all(&mut coordinator, [at(2, 9), durable_at(2, 9)]), []);
     assert_eq!(coordinator, self::coordinator(0));
 }
 
@@ -116,13 +139,14 @@ fn strangers_are_ignored() {
 #[test]
 fn two_phase_sink_holds_back_the_commit_and_the_end() {
     let mut coordinator = coordinator(1);
-    let facts = [finished(0, 2), finished(1, 1), durable(0, 2), durable(1, 2)];
+    let facts = [
+        finished(0, 2),
+        finished(1, 1),
+        durable_to_the_end(0, 2),
+        durable_to_the_end(1, 2),
+    ];
     assert_eq!(on_all(&mut coordinator, facts), []);
-    let prepared = Fact::Prepared {
-        sink: SinkPartition(0),
-        through: Epoch(2),
-    };
-    assert_eq!(coordinator.on(prepared), [commit(2)]);
+    assert_eq!(coordinator.on(prepared_to_the_end(1)), [commit(2)]);
     let publish = Action::Publish { through: Epoch(2) };
     assert_eq!(coordinator.on(committed(2)), [publish, collect(2)]);
     assert_eq!(coordinator.on(published(1)), []);
@@ -132,14 +156,13 @@ fn two_phase_sink_holds_back_the_commit_and_the_end() {
 #[test]
 fn end_waits_for_the_last_epoch_of_any_worker() {
     let mut coordinator = coordinator(0);
-    let facts = [finished(0, 3), at(1, 2), durable(0, 1), durable(1, 1)];
+    let facts = [finished(0, 3), at(1, 2), durable_at(0, 2), durable_at(1, 2)];
     assert_eq!(on_all(&mut coordinator, facts), [commit(1)]);
-    let facts = [committed(1), finished(1, 2)];
+    let facts = [committed(1), finished(1, 2), durable_to_the_end(0, 1)];
     assert_eq!(on_all(&mut coordinator, facts), [collect(1)]);
-    let facts = [durable(0, 3), durable(1, 3)];
-    assert_eq!(on_all(&mut coordinator, facts), [commit(3)]);
+    assert_eq!(coordinator.on(durable_to_the_end(1, 2)), [commit(3)]);
     assert_eq!(coordinator.on(committed(3)), [collect(3), Action::Finish]);
-    assert_eq!(coordinator.on(durable(0, 4)), []);
+    assert_eq!(coordinator.on(durable_at(0, 4)), []);
 }
 
 /// A resumed dataflow whose sources had ended commits one more epoch, and ends.
@@ -152,11 +175,11 @@ fn execution_without_input_ends() {
         sinks: 1,
     };
     let mut coordinator = Coordinator::new(participants, Epoch(5));
-    let prepared = Fact::Prepared {
-        sink: SinkPartition(0),
-        through: Epoch(5),
-    };
-    let facts = [finished(0, 5), prepared, durable(0, 5)];
+    let facts = [
+        finished(0, 5),
+        prepared_to_the_end(5),
+        durable_to_the_end(0, 5),
+    ];
     let actions = on_all(&mut coordinator, facts);
     assert!(matches!(
         actions[..],
@@ -174,7 +197,12 @@ fn drain_stops_the_sources_once() {
     let mut coordinator = coordinator(0);
     assert_eq!(coordinator.on(Fact::DrainAsked), [Action::StopSources]);
     assert_eq!(coordinator.on(Fact::DrainAsked), []);
-    let facts = [finished(0, 1), finished(1, 1), durable(0, 1), durable(1, 1)];
+    let facts = [
+        finished(0, 1),
+        finished(1, 1),
+        durable_to_the_end(0, 1),
+        durable_to_the_end(1, 1),
+    ];
     assert_eq!(on_all(&mut coordinator, facts), [commit(1)]);
     assert_eq!(coordinator.on(committed(1)), [collect(1), Action::Finish]);
 }
@@ -192,6 +220,6 @@ fn first_reason_ends_it() {
     };
     let facts = [Fact::Failed(fenced.clone()), Fact::Failed(lost)];
     assert_eq!(on_all(&mut coordinator, facts), [Action::Abort(fenced)]);
-    let facts = [at(0, 2), at(1, 2), durable(0, 1), durable(1, 1)];
+    let facts = [at(0, 2), at(1, 2), durable_at(0, 2), durable_at(1, 2)];
     assert_eq!(on_all(&mut coordinator, facts), []);
 }

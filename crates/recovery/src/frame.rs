@@ -272,11 +272,27 @@ mod tests {
     fn a_frame_is_of_one_record_only() {
         let frame = encode(&SOMETHING, Codec::Native, b"state").unwrap();
         let others = [
-            Identity { step: "flow.sum", ..SOMETHING },
-            Identity { key: "b", ..SOMETHING },
-            Identity { execution: ExecutionId(4), ..SOMETHING },
-            Identity { epoch: Epoch(8), ..SOMETHING },
-            Identity { step: "flow.counta", key: "", ..SOMETHING },
+            Identity {
+                step: "flow.sum",
+                ..SOMETHING
+            },
+            Identity {
+                key: "b",
+                ..SOMETHING
+            },
+            Identity {
+                execution: ExecutionId(4),
+                ..SOMETHING
+            },
+            Identity {
+                epoch: Epoch(8),
+                ..SOMETHING
+            },
+            Identity {
+                step: "flow.counta",
+                key: "",
+                ..SOMETHING
+            },
         ];
         for other in others {
             assert_eq!(decode(&other, &frame), Err(FrameError::Checksum));

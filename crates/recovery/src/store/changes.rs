@@ -41,7 +41,9 @@ impl Steps {
 
     /// The checksums of their rows, as the seal has them.
     pub(super) fn checksums(&self) -> impl Iterator<Item = u64> {
-        self.names.iter().map(|(number, name)| step_digest(*number, name))
+        self.names
+            .iter()
+            .map(|(number, name)| step_digest(*number, name))
     }
 
     fn insert(&mut self, number: i64, name: String) {
@@ -219,12 +221,7 @@ impl<'a> Changes<'a> {
             .transaction
             .prepare_cached(statement)
             .map_err(attempt.sqlite())?;
-        let bounds = (
-            step,
-            key,
-            execution.0.cast_signed(),
-            epoch.0.cast_signed(),
-        );
+        let bounds = (step, key, execution.0.cast_signed(), epoch.0.cast_signed());
         let mut rows = statement.query(bounds).map_err(attempt.sqlite())?;
         let mut removed = 0;
         while let Some(row) = rows.next().map_err(attempt.sqlite())? {
@@ -257,7 +254,12 @@ impl<'a> Changes<'a> {
         if let Some(step) = self.steps.numbers.get(name) {
             return Ok(*step);
         }
-        let step = self.steps.names.keys().next_back().map_or(1, |last| last + 1);
+        let step = self
+            .steps
+            .names
+            .keys()
+            .next_back()
+            .map_or(1, |last| last + 1);
         self.execute("INSERT INTO steps VALUES (?, ?)", (step, name))?;
         self.seal.add(step_digest(step, name));
         self.steps.insert(step, name.to_owned());
@@ -283,7 +285,11 @@ impl<'a> Changes<'a> {
 
     pub(super) fn set_commit(&mut self, commit: Commit) -> Result<()> {
         let execution = commit.execution.0.cast_signed();
-        self.replace("SELECT digest FROM commits WHERE execution = ?", execution, commit.digest())?;
+        self.replace(
+            "SELECT digest FROM commits WHERE execution = ?",
+            execution,
+            commit.digest(),
+        )?;
         self.execute(
             "INSERT OR REPLACE INTO commits VALUES (?, ?, ?)",
             (
@@ -305,7 +311,11 @@ impl<'a> Changes<'a> {
 
     pub(super) fn set_witness(&mut self, witness: Witness) -> Result<()> {
         let number = i64::from(witness.partition.0);
-        self.replace("SELECT digest FROM witness WHERE number = ?", number, witness.digest())?;
+        self.replace(
+            "SELECT digest FROM witness WHERE number = ?",
+            number,
+            witness.digest(),
+        )?;
         self.execute(
             "INSERT OR REPLACE INTO witness VALUES (?, ?, ?)",
             (
@@ -321,9 +331,7 @@ impl<'a> Changes<'a> {
         let old = self
             .transaction
             .prepare_cached(query)
-            .and_then(|mut statement| {
-                statement.query_row([key], |row| number(row, 0)).optional()
-            })
+            .and_then(|mut statement| statement.query_row([key], |row| number(row, 0)).optional())
             .map_err(self.attempt.sqlite())?;
         if let Some(old) = old {
             self.seal.remove(old);

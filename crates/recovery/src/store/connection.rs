@@ -100,8 +100,8 @@ fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
         }
     }
     let read = || {
-        let mut statement = connection
-            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY rowid")?;
+        let mut statement =
+            connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY rowid")?;
         let rows = statement.query_map((), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
         })?;

@@ -94,10 +94,9 @@ impl Directory {
             .map_err(io::Error::from)
             .map_err(Attempt::new(&self.path, "see what the recovery directory is on").io())?;
         // The type is 32 bits, in a word whose size and sign differ between machines.
-        #[expect(
+        #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            clippy::allow_attributes,
             reason = "the upper half is empty or copies of the sign"
         )]
         let kind = status.f_type as u32;
@@ -111,7 +110,11 @@ impl Directory {
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "asked on Linux only")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "asked on Linux only"
+    )]
     fn refuse_network(&self) -> Result<()> {
         Ok(())
     }

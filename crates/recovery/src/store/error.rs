@@ -198,7 +198,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// A state is larger than a record may be.
-    #[error("The state of step `{step}`, key `{key}` cannot be kept: {source}. Keep less in one key.")]
+    #[error(
+        "The state of step `{step}`, key `{key}` cannot be kept: {source}. Keep less in one key."
+    )]
     TooLarge {
         /// The step.
         step: StepId,

@@ -16,26 +16,50 @@ use crate::id::StorePartition;
 
 /// Makes a store of so many partitions, in a directory that is made if it isn't there.
 pub fn init(path: &Path, partitions: u32) -> Result<()> {
-    if !(1..=MOST_PARTITIONS).contains(&partitions) {
-        return Err(StoreError::PartitionCount {
-            count: partitions,
-            most: MOST_PARTITIONS,
-        });
+    Making::begin(path, partitions)?.finish()
+}
+
+/// A store that isn't finished. Dropping it leaves it so.
+#[derive(Debug)]
+pub(super) struct Making {
+    pub(super) directory: Directory,
+    /// Locked, so that nobody else takes the store for the remains of a crash.
+    _marker: File,
+}
+
+impl Making {
+    /// Makes the files.
+    pub(super) fn begin(path: &Path, partitions: u32) -> Result<Self> {
+        if !(1..=MOST_PARTITIONS).contains(&partitions) {
+            return Err(StoreError::PartitionCount {
+                count: partitions,
+                most: MOST_PARTITIONS,
+            });
+        }
+        let directory = Directory::make(path)?;
+        let marker = mark_unfinished(&directory)?;
+        directory.sync()?;
+        let store = create_partition(&directory, HOME, partitions, None)?;
+        for number in 1..partitions {
+            fail_point!("init-partition");
+            create_partition(&directory, StorePartition(number), partitions, Some(&store))?;
+        }
+        lease::create(&directory, &store)?;
+        Ok(Self {
+            directory,
+            _marker: marker,
+        })
     }
-    let directory = Directory::make(path)?;
-    let _making = mark_unfinished(&directory)?;
-    directory.sync()?;
-    let store = create_partition(&directory, HOME, partitions, None)?;
-    for number in 1..partitions {
-        fail_point!("init-partition");
-        create_partition(&directory, StorePartition(number), partitions, Some(&store))?;
+
+    /// Makes it a store.
+    pub(super) fn finish(self) -> Result<()> {
+        self.directory.sync()?;
+        fail_point!("init-finish");
+        let marker = self.directory.marker();
+        fs::remove_file(&marker).map_err(Attempt::new(&marker, "finish the store").io())?;
+        fail_point!("init-finished");
+        self.directory.sync()
     }
-    lease::create(&directory, &store)?;
-    directory.sync()?;
-    fail_point!("init-finish");
-    let marker = directory.marker();
-    fs::remove_file(&marker).map_err(Attempt::new(&marker, "finish the store").io())?;
-    directory.sync()
 }
 
 /// Puts the marker there, locked as long as the file lives. What an earlier making left behind
@@ -102,7 +126,7 @@ fn remove_remains(directory: &Directory) -> Result<()> {
 }
 
 /// Makes one file, and the name of the store if it has none yet.
-pub(super) fn create_partition(
+fn create_partition(
     directory: &Directory,
     number: StorePartition,
     count: u32,

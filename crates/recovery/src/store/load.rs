@@ -56,6 +56,8 @@ pub(super) struct Checked<'a> {
     pub(super) state: Option<(Codec, &'a [u8])>,
     /// As it is in the file.
     pub(super) frame: Option<&'a [u8]>,
+    /// What the seal has for it.
+    pub(super) checksum: u64,
 }
 
 impl Partition {
@@ -122,17 +124,17 @@ impl Partition {
         let mut rows = statement.query(()).map_err(attempt.sqlite())?;
         let mut before: Option<Place> = None;
         while let Some(row) = rows.next().map_err(attempt.sqlite())? {
-            let (mut checked, checksum) = self.check(row, &steps)?;
+            let mut checked = self.check(row, &steps)?;
             // That the newest row comes first stands on the order, and a damaged tree can give
             // the same rows in another one.
             checked.is_first = match &before {
                 None => true,
-                Some(before) => before.precedes(&checked).ok_or_else(|| {
-                    StoreError::corrupt(&self.path, "its rows are out of order")
-                })?,
+                Some(before) => before
+                    .precedes(&checked)
+                    .ok_or_else(|| StoreError::corrupt(&self.path, "its rows are out of order"))?,
             };
             Place::set(&mut before, &checked);
-            counted.add(checksum);
+            counted.add(checked.checksum);
             fail_point!("load-row");
             visitor(checked)?;
         }
@@ -149,7 +151,7 @@ impl Partition {
         Ok(())
     }
 
-    fn check<'a>(&self, row: &'a Row<'_>, steps: &'a Steps) -> Result<(Checked<'a>, u64)> {
+    fn check<'a>(&self, row: &'a Row<'_>, steps: &'a Steps) -> Result<Checked<'a>> {
         let attempt = Attempt::new(&self.path, "load snapshots");
         let damaged = |what: &str| StoreError::corrupt(&self.path, what);
         let read = || -> rusqlite::Result<_> {
@@ -190,14 +192,14 @@ impl Partition {
                 (Some((frame.codec, frame.payload)), frame.checksum)
             }
         };
-        let checked = Checked {
+        Ok(Checked {
             step,
             identity,
             is_first: true,
             state,
             frame,
-        };
-        Ok((checked, checksum))
+            checksum,
+        })
     }
 }
 

@@ -32,12 +32,15 @@
 #[macro_use]
 mod failpoint;
 
+mod base64;
 mod changes;
 mod connection;
 mod directory;
 mod error;
 mod export;
+mod filling;
 mod history;
+mod import;
 mod init;
 mod inspect;
 mod layout;
@@ -56,10 +59,11 @@ mod verify;
 mod writer;
 
 pub use error::{Result, StoreError};
-//pub use export::{export, import};
+pub use export::export;
 pub use history::{Commit, Execution, Manifest, ManifestStep, StepKind};
+pub use import::import;
 pub use init::init;
-//pub use inspect::{FileUsage, Inspection, StepUsage, inspect};
+pub use inspect::{FileUsage, Inspection, StepUsage, inspect};
 pub use layout::partition_of;
 pub use lease::{Claim, Lease, Observation, observe};
 pub use load::{Load, Loaded};
@@ -67,8 +71,8 @@ pub use partition::Collected;
 pub use path::{CommittedPath, Segment};
 pub use reader::Reader;
 pub use record::{Record, State};
-//pub use repartition::repartition;
+pub use repartition::repartition;
 pub use running::{Beginning, Store};
 pub use sweep::Swept;
-//pub use verify::{Verification, verify};
-//pub use writer::{Patience, Report, RetryPolicy, Trouble, Writer, WriterHandle, WriterOptions};
+pub use verify::{Verification, verify};
+pub use writer::{Patience, Report, RetryPolicy, Trouble, Writer, WriterHandle, WriterOptions};

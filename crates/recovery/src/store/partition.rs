@@ -5,17 +5,18 @@
 //! taken over can't write, and the seal is never of other rows than those beside it.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::changes::{Changes, Steps, Touched};
+use super::connection;
 use super::error::{Attempt, Result, StoreError};
 use super::history::{Commit, History};
 use super::record::Record;
 use super::seal::{FileIdentity, Seal};
-use super::{connection, layout};
 use crate::id::{Epoch, ExecutionId, Generation};
 
 /// The log is written back once about so many pages are in it.
@@ -45,6 +46,12 @@ pub(super) struct Work<'a> {
     pub(super) collect: Option<Epoch>,
 }
 
+impl Work<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.collect.is_none()
+    }
+}
+
 /// What collecting garbage took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -52,6 +59,13 @@ pub struct Collected {
     pub examined: usize,
     /// How many rows went.
     pub removed: usize,
+}
+
+impl AddAssign for Collected {
+    fn add_assign(&mut self, other: Self) {
+        self.examined += other.examined;
+        self.removed += other.removed;
+    }
 }
 
 impl Partition {
@@ -72,8 +86,11 @@ impl Partition {
         Ok(partition)
     }
 
-    pub(super) fn is_home(&self) -> bool {
-        self.identity.number == layout::HOME
+    /// Whether collecting up to `bound` would look at anything.
+    pub(super) fn has_touched(&self, bound: Epoch) -> bool {
+        self.touched
+            .first_key_value()
+            .is_some_and(|(first, _)| *first <= bound)
     }
 
     pub(super) fn seal(&self) -> Result<Seal> {
@@ -97,6 +114,13 @@ impl Partition {
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave)
             .map(|_| ())
             .map_err(Attempt::new(&self.path, "open the store file").sqlite())
+    }
+
+    /// Limits the size of the file, as a disk would.
+    pub(super) fn limit_pages(&self, pages: u32) -> Result<()> {
+        self.connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .map_err(Attempt::new(&self.path, "limit the store file").sqlite())
     }
 
     /// Raises the generation, so that nobody of an older one writes any more.

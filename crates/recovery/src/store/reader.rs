@@ -34,6 +34,11 @@ impl Reader {
                 path: directory.path().to_owned(),
             });
         }
+        Self::of(directory)
+    }
+
+    /// Opens a store whether it is finished or not.
+    pub(super) fn of(directory: Directory) -> Result<Self> {
         let partitions = open_all(&directory)?;
         let mut reader = Self {
             directory,
@@ -123,7 +128,10 @@ impl Reader {
             .collect();
         for (partition, seal) in self.partitions.iter().zip(&seals).skip(1) {
             let number = partition.identity.number;
-            if sequences.get(&number).is_some_and(|at_least| seal.sequence < *at_least) {
+            if sequences
+                .get(&number)
+                .is_some_and(|at_least| seal.sequence < *at_least)
+            {
                 return Err(self.inconsistent(format!(
                     "`{}` is an older copy, or has lost its write-ahead log. Bring back the file \
                      with its `-wal` beside it, or the whole store from one backup.",

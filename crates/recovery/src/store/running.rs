@@ -44,8 +44,12 @@ impl Store {
         // A look first: a lock is left in no directory that isn't a store.
         let directory = Reader::open(path)?.directory;
         let lease = Lease::take(&directory, claim)?;
-        let reader = Reader::open(path)?;
-        let generation = Generation(reader.generation.0 + 1);
+        Self::over(Reader::open(path)?, lease, Generation(0))
+    }
+
+    /// Takes a store over, with a generation after those it had and `after` another.
+    pub(super) fn over(reader: Reader, lease: Lease, after: Generation) -> Result<Self> {
+        let generation = Generation(reader.generation.max(after).0 + 1);
         let mut store = Self {
             reader,
             lease,
@@ -181,15 +185,12 @@ impl Store {
         let generation = self.generation;
         let before = self.reader.committed();
         let Some(epoch) = commit else {
-            return self.partition_mut(partition)?.apply(
-                generation,
-                execution,
-                &work,
-                |changes| {
+            return self
+                .partition_mut(partition)?
+                .apply(generation, execution, &work, |changes| {
                     changes.seal.committed = before;
                     Ok(())
-                },
-            );
+                });
         };
         let witnesses = self.witnesses()?;
         let mut sequence = 0;
@@ -206,6 +207,32 @@ impl Store {
         }
         self.lease.witness(self.reader.store_id(), sequence)?;
         Ok(collected)
+    }
+
+    /// Writes rows of any execution as they are, with a history of their own.
+    pub(super) fn fill(
+        &mut self,
+        partition: StorePartition,
+        work: impl FnOnce(&mut Changes<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let generation = self.generation;
+        self.partition_mut(partition)?
+            .write(generation, "fill the store", work)
+    }
+
+    /// Whether collecting up to `bound` would look at anything in a partition.
+    pub(super) fn has_touched(&self, partition: StorePartition, bound: Epoch) -> bool {
+        let partition = self.reader.partitions.get(partition.0 as usize);
+        partition.is_some_and(|partition| partition.has_touched(bound))
+    }
+
+    /// Limits the size of every file, as a disk would.
+    #[doc(hidden)]
+    pub fn limit_pages(&mut self, pages: u32) -> Result<()> {
+        for partition in &self.reader.partitions {
+            partition.limit_pages(pages)?;
+        }
+        Ok(())
     }
 
     /// Forgets the files without writing to them again.

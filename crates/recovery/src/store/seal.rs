@@ -147,7 +147,9 @@ impl Seal {
 
     /// The checksum of the seal itself, which also binds which file it is on.
     fn digest(&self, identity: &FileIdentity) -> u64 {
-        let committed = self.committed.map_or((0, 0, 0), |it| (1, it.execution.0, it.epoch.0));
+        let committed = self
+            .committed
+            .map_or((0, 0, 0), |it| (1, it.execution.0, it.epoch.0));
         Digest::new()
             .text(&identity.store)
             .number(identity.number.0.into())

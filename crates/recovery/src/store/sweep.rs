@@ -16,6 +16,9 @@ use crate::id::{Epoch, ExecutionId, Generation};
 /// How many rows go in one transaction: enough to be quick, little enough for the log.
 const CHUNK: usize = 10_000;
 
+/// A step, by its number, and a key.
+type Place = (i64, String);
+
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -59,9 +62,9 @@ impl Partition {
     fn find_doomed(
         &self,
         path: &CommittedPath,
-        from: &(i64, String),
+        from: &Place,
         swept: &mut Swept,
-    ) -> Result<(Vec<Doomed>, Option<(i64, String)>)> {
+    ) -> Result<(Vec<Doomed>, Option<Place>)> {
         let attempt = Attempt::new(&self.path, "look for what is no longer needed");
         let mut statement = self
             .connection
@@ -74,7 +77,7 @@ impl Partition {
             .query((from.0, &from.1))
             .map_err(attempt.sqlite())?;
         let mut doomed = Vec::new();
-        let mut key: Option<(i64, String)> = None;
+        let mut key: Option<Place> = None;
         let mut is_settled = false;
         while let Some(row) = rows.next().map_err(attempt.sqlite())? {
             let read = || -> rusqlite::Result<_> {

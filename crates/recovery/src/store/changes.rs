@@ -1,8 +1,9 @@
 //! What can be changed within a transaction. Each change also corrects the seal.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use rusqlite::{OptionalExtension, Params, Transaction};
+use rusqlite::{OptionalExtension, Params, Statement, Transaction};
 
 use super::error::{Attempt, Result, StoreError};
 use super::history::{Commit, Execution, Witness, document_digest};
@@ -12,6 +13,14 @@ use crate::frame::{Digest, Identity, encode};
 use crate::id::{Epoch, ExecutionId};
 
 const PAGE: usize = 4_096;
+
+const INSERT: &str = "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const REMOVE: &str = "DELETE FROM snapshots \
+     WHERE step = ?1 AND key = ?2 AND execution = ?3 AND epoch = ?4 \
+     RETURNING execution, epoch, substr(frame, -8)";
+const REMOVE_OLDER: &str = "DELETE FROM snapshots WHERE step = ?1 AND key = ?2 \
+     AND (execution < ?3 OR (execution = ?3 AND epoch < ?4)) \
+     RETURNING execution, epoch, substr(frame, -8)";
 
 /// The numbers that steps have within a file, so that not every row repeats the name.
 #[derive(Debug, Default)]
@@ -24,7 +33,7 @@ impl Steps {
     pub(super) fn read(connection: &rusqlite::Connection, attempt: Attempt<'_>) -> Result<Self> {
         let mut steps = Self::default();
         let read = |steps: &mut Self| {
-            let mut statement = connection.prepare_cached("SELECT step, name FROM steps")?;
+            let mut statement = connection.prepare("SELECT step, name FROM steps")?;
             let mut rows = statement.query(())?;
             while let Some(row) = rows.next()? {
                 steps.insert(row.get(0)?, row.get(1)?);
@@ -80,14 +89,30 @@ pub(super) struct Doomed {
 /// A transaction being made.
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
-    transaction: &'a Transaction<'a>,
+    statements: Statements<'a>,
     pub(super) attempt: Attempt<'a>,
     pub(super) steps: Steps,
     pub(super) seal: Seal,
     /// What was written.
     pub(super) touched: Vec<(Epoch, Touched)>,
     /// About how many pages it takes.
-    pub(super) pages: usize,
+    pages: usize,
+}
+
+/// Statements, each prepared once per transaction.
+#[derive(Debug)]
+struct Statements<'a> {
+    transaction: &'a Transaction<'a>,
+    prepared: BTreeMap<&'static str, Statement<'a>>,
+}
+
+impl<'a> Statements<'a> {
+    fn get(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'a>> {
+        match self.prepared.entry(sql) {
+            Entry::Occupied(prepared) => Ok(prepared.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(self.transaction.prepare(sql)?)),
+        }
+    }
 }
 
 impl<'a> Changes<'a> {
@@ -98,13 +123,22 @@ impl<'a> Changes<'a> {
         seal: Seal,
     ) -> Self {
         Self {
-            transaction,
+            statements: Statements {
+                transaction,
+                prepared: BTreeMap::new(),
+            },
             attempt,
             steps,
             seal,
             touched: Vec::new(),
             pages: 1,
         }
+    }
+
+    /// Lets go of the transaction, to be committed; with the steps and the seal as they are
+    /// then, and the number of pages.
+    pub(super) fn finish(self) -> (Steps, Seal, usize) {
+        (self.steps, self.seal, self.pages)
     }
 
     /// Adds the snapshots of an execution. One that is there already is replaced.
@@ -141,10 +175,6 @@ impl<'a> Changes<'a> {
     /// Adds one row, framed already; a tombstone if there is no frame.
     pub(super) fn put(&mut self, identity: &Identity<'_>, frame: Option<&[u8]>) -> Result<i64> {
         let step = self.step(identity.step)?;
-        let mut insert = self
-            .transaction
-            .prepare_cached("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .map_err(self.attempt.sqlite())?;
         let row = (
             step,
             identity.key,
@@ -152,14 +182,14 @@ impl<'a> Changes<'a> {
             identity.epoch.0.cast_signed(),
             frame,
         );
-        if insert.execute(row).map_err(self.attempt.sqlite())? == 0 {
+        if self.run(INSERT, row)? == 0 {
             self.remove(&Doomed {
                 step,
                 key: identity.key.to_owned(),
                 execution: identity.execution,
                 epoch: identity.epoch,
             })?;
-            insert.execute(row).map_err(self.attempt.sqlite())?;
+            self.run(INSERT, row)?;
         }
         self.seal.add(checksum(identity, frame));
         self.pages += 1 + frame.map_or(0, <[u8]>::len) / PAGE;
@@ -182,15 +212,7 @@ impl<'a> Changes<'a> {
             } else {
                 epoch
             };
-            removed += self.delete(
-                "DELETE FROM snapshots WHERE step = ?1 AND key = ?2 \
-                 AND (execution < ?3 OR (execution = ?3 AND epoch < ?4)) \
-                 RETURNING execution, epoch, substr(frame, -8)",
-                touched.step,
-                &touched.key,
-                execution,
-                bound,
-            )?;
+            removed += self.delete(REMOVE_OLDER, touched.step, &touched.key, execution, bound)?;
         }
         Ok(removed)
     }
@@ -198,9 +220,7 @@ impl<'a> Changes<'a> {
     /// Removes one row.
     pub(super) fn remove(&mut self, doomed: &Doomed) -> Result<usize> {
         self.delete(
-            "DELETE FROM snapshots WHERE step = ?1 AND key = ?2 \
-             AND execution = ?3 AND epoch = ?4 \
-             RETURNING execution, epoch, substr(frame, -8)",
+            REMOVE,
             doomed.step,
             &doomed.key,
             doomed.execution,
@@ -210,17 +230,14 @@ impl<'a> Changes<'a> {
 
     fn delete(
         &mut self,
-        statement: &str,
+        statement: &'static str,
         step: i64,
         key: &str,
         execution: ExecutionId,
         epoch: Epoch,
     ) -> Result<usize> {
         let attempt = self.attempt;
-        let mut statement = self
-            .transaction
-            .prepare_cached(statement)
-            .map_err(attempt.sqlite())?;
+        let statement = self.statements.get(statement).map_err(attempt.sqlite())?;
         let bounds = (step, key, execution.0.cast_signed(), epoch.0.cast_signed());
         let mut rows = statement.query(bounds).map_err(attempt.sqlite())?;
         let mut removed = 0;
@@ -327,11 +344,11 @@ impl<'a> Changes<'a> {
     }
 
     /// Corrects the seal for a row that takes the place of another, if there is one.
-    fn replace(&mut self, query: &str, key: i64, digest: u64) -> Result<()> {
+    fn replace(&mut self, query: &'static str, key: i64, digest: u64) -> Result<()> {
         let old = self
-            .transaction
-            .prepare_cached(query)
-            .and_then(|mut statement| statement.query_row([key], |row| number(row, 0)).optional())
+            .statements
+            .get(query)
+            .and_then(|statement| statement.query_row([key], |row| number(row, 0)).optional())
             .map_err(self.attempt.sqlite())?;
         if let Some(old) = old {
             self.seal.remove(old);
@@ -340,12 +357,15 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    fn execute(&mut self, statement: &str, params: impl Params) -> Result<()> {
+    fn execute(&mut self, statement: &'static str, params: impl Params) -> Result<()> {
         self.pages += 1;
-        self.transaction
-            .prepare_cached(statement)
-            .and_then(|mut statement| statement.execute(params))
-            .map(|_| ())
+        self.run(statement, params).map(|_| ())
+    }
+
+    fn run(&mut self, statement: &'static str, params: impl Params) -> Result<usize> {
+        self.statements
+            .get(statement)
+            .and_then(|statement| statement.execute(params))
             .map_err(self.attempt.sqlite())
     }
 }

@@ -26,6 +26,9 @@ use super::error::{Attempt, Result, StoreError};
 use crate::frame::Digest;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mslock\0\x01");
+/// How often what doesn't match is read.
+const READS: usize = 5;
+
 const PROCESS_OFFSET: u64 = 32;
 const HEARTBEAT_OFFSET: u64 = 40;
 
@@ -161,24 +164,22 @@ pub fn observe(directory: &Path) -> Result<Observation> {
 pub(super) fn read_witness(directory: &Directory, store: &str) -> Result<Option<u64>> {
     let path = directory.lock();
     let attempt = Attempt::new(&path, "read the lease");
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(attempt.io())?,
-    };
-    let Some((witness, _)) = bytes.split_first_chunk::<32>() else {
-        return if bytes.is_empty() {
-            Ok(None)
-        } else {
-            Err(StoreError::corrupt(&path, "it is cut short"))
+    // A run may be writing it while it is read here; what is damaged stays so.
+    for _ in 0..READS {
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(attempt.io())?,
         };
-    };
-    // A lock that was taken and never witnessed has nothing here but the process.
-    if witness.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    let [_, _, sequence, _] = fields(witness);
-    if *witness == witness_bytes(store, sequence) {
-        return Ok(Some(sequence));
+        // A lock that was taken and never witnessed has nothing but the process, after zeros.
+        if bytes.iter().take(32).all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        if let Some((witness, _)) = bytes.split_first_chunk::<32>() {
+            let [_, _, sequence, _] = fields(witness);
+            if *witness == witness_bytes(store, sequence) {
+                return Ok(Some(sequence));
+            }
+        }
     }
     Err(StoreError::corrupt(
         &path,

@@ -116,7 +116,7 @@ impl Partition {
             counted.add(checksum);
         }
         let mut statement = transaction
-            .prepare_cached(
+            .prepare(
                 "SELECT step, key, execution, epoch, frame FROM snapshots \
                  ORDER BY step, key, execution DESC, epoch DESC",
             )

@@ -211,12 +211,7 @@ impl Partition {
         };
         let mut changes = Changes::new(&transaction, attempt, steps, seal);
         let result = work(&mut changes)?;
-        let Changes {
-            steps,
-            mut seal,
-            pages,
-            ..
-        } = changes;
+        let (steps, mut seal, pages) = changes.finish();
         seal.sequence += 1;
         seal.write(&transaction, &self.identity, &self.path)?;
         fail_point!("partition-commit");

@@ -81,6 +81,14 @@ impl Store {
 
     /// Registers a new execution, and the dataflow it runs.
     pub fn begin_execution(&mut self, beginning: Beginning<'_>) -> Result<ExecutionId> {
+        if let Some(commit) = self.reader.committed()
+            && beginning.resume <= commit.epoch
+        {
+            return Err(StoreError::Misuse(format!(
+                "an execution begins at epoch {}, and {} is committed",
+                beginning.resume, commit.epoch
+            )));
+        }
         let last = self.reader.history.executions.last();
         let execution = Execution {
             id: ExecutionId(last.map_or(1, |last| last.id.0 + 1)),
@@ -254,7 +262,7 @@ impl Store {
         // Home is last, since it says how far the others have come.
         self.write_home("take the store over", |_| Ok(()))?;
         // That a run is on must be in the file itself, where no copy can be without it.
-        if was_closed && !self.reader.partitions[0].write_back("TRUNCATE")? {
+        if was_closed && !self.reader.partitions[0].write_back("FULL")? {
             return Err(StoreError::Busy {
                 path: self.reader.home().path.clone(),
                 doing: "take the store over",

@@ -128,7 +128,7 @@ impl Seal {
         path: &Path,
     ) -> Result<()> {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO seal VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .prepare("INSERT OR REPLACE INTO seal VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?)")
             .and_then(|mut statement| {
                 statement.execute((
                     self.generation.0.cast_signed(),

@@ -68,7 +68,7 @@ impl Partition {
         let attempt = Attempt::new(&self.path, "look for what is no longer needed");
         let mut statement = self
             .connection
-            .prepare_cached(
+            .prepare(
                 "SELECT step, key, execution, epoch, frame IS NULL FROM snapshots \
                  WHERE (step, key) >= (?, ?) ORDER BY step, key, execution DESC, epoch DESC",
             )

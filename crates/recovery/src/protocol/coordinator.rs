@@ -174,6 +174,18 @@ impl Coordinator {
         self.committed
     }
 
+    /// Which partitions of two-phase sinks have yet to prepare to the end, or to publish what is
+    /// committed.
+    pub fn unfinished_sinks(&self) -> Vec<SinkPartition> {
+        let is_finished = |sink: &SinkPartition| {
+            let prepared = self.prepared.get(sink);
+            matches!(prepared, Some(Frontier::Finished { .. }))
+                && self.published.get(sink) >= Some(&self.committed)
+        };
+        let sinks = self.prepared.keys().copied();
+        sinks.filter(|sink| !is_finished(sink)).collect()
+    }
+
     /// Takes notice of a fact, and says what to do about it.
     ///
     /// A fact about something that has no part in this execution is ignored.

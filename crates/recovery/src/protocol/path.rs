@@ -9,6 +9,8 @@
 //! The [`CommittedPath`] is the chain of stretches that were committed, each by one execution.
 //! A record is history if it lies on it, and only then.
 
+use std::ops::RangeInclusive;
+
 use crate::id::{Epoch, ExecutionId};
 use crate::protocol::defect::StoreDefect;
 use crate::protocol::manifest::History;
@@ -109,6 +111,13 @@ impl CommittedPath {
     /// The name of the execution that comes next.
     pub fn next_execution(&self) -> ExecutionId {
         self.newest.map_or(ExecutionId(0), ExecutionId::next)
+    }
+
+    /// The epochs that each execution committed, in order.
+    pub fn stretches(&self) -> impl Iterator<Item = (ExecutionId, RangeInclusive<Epoch>)> {
+        self.stretches
+            .iter()
+            .map(|stretch| (stretch.execution, stretch.first..=stretch.last))
     }
 
     /// A new execution goes on from an epoch, which is on the path or the one after it.

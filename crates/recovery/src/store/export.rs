@@ -4,7 +4,7 @@
 //!
 //! ```json
 //! {"millstream_export": 1, "generation": 2,
-//!  "manifest": {"flow": "…", "steps": [{"id": "…", "kind": "state", "schema": 1, "codec": "pickle"}]},
+//!  "manifest": {"flow": "…", "steps": [{"id": "…", "kind": "state", "schema": 1}]},
 //!  "executions": [{"id": 1, "resume": 1, "generation": 1, "workers": 2, "started": 0, "committed": 7}]}
 //! ```
 //!

@@ -42,8 +42,12 @@ pub struct Execution {
 pub struct Manifest {
     /// The dataflow.
     pub flow: String,
-    /// Its steps that keep something, in the order of the dataflow.
+    /// Its steps that keep something.
     pub steps: Vec<ManifestStep>,
+    /// Steps that had state when the execution began, as they were then. Until it commits, the
+    /// state in the store is of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<ManifestStep>,
 }
 
 /// A step that keeps something.
@@ -55,8 +59,6 @@ pub struct ManifestStep {
     pub kind: StepKind,
     /// The version of the form of its state, as its author counts.
     pub schema: u32,
-    /// How its state is written.
-    pub codec: Codec,
 }
 
 /// What a step keeps.

@@ -115,6 +115,10 @@ impl Queue {
         self.wake_all();
     }
 
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().is_abandoned
+    }
+
     fn wake_all(&self) {
         self.wanted.notify_all();
         self.freed.notify_all();

@@ -252,11 +252,17 @@ impl Store {
     }
 
     fn claim(&mut self) -> Result<()> {
-        let committed = self.reader.committed();
+        let generation = self.generation;
         let was_closed = self.reader.home().seal()?.closed;
-        for partition in &mut self.reader.partitions {
+        let committed = self.reader.committed();
+        fail_point!("claim-partition");
+        self.home_mut().claim(generation, committed)?;
+        // From here on nobody else commits, and someone may have since we looked.
+        self.reader.history = self.reader.home().history()?;
+        let committed = self.reader.committed();
+        for partition in self.reader.partitions.iter_mut().skip(1) {
             fail_point!("claim-partition");
-            partition.claim(self.generation, committed)?;
+            partition.claim(generation, committed)?;
         }
         self.reader.generation = self.generation;
         // Home is last, since it says how far the others have come.

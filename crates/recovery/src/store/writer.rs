@@ -186,6 +186,11 @@ impl WriterHandle {
         self.push(Request::Collect(epoch))
     }
 
+    /// Stops the writer as soon as it can, like a crash.
+    pub fn abandon(&self) {
+        self.queue.abandon();
+    }
+
     fn push(&self, request: Request) -> Result<()> {
         if self.queue.push(request) {
             Ok(())
@@ -268,6 +273,9 @@ impl Writing {
             let weight = group.weight;
             self.write(group)?;
             self.queue.free(weight);
+        }
+        if self.queue.is_abandoned() {
+            return Err(StoreError::Stopped);
         }
         self.collect_rest(partitions)
     }

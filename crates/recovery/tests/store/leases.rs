@@ -150,3 +150,27 @@ fn what_was_committed_is_not_written_again() {
     }
     store.append(home, execution, &[kept("a", 5, "")]).unwrap();
 }
+
+/// It goes on until it is fenced, so it may commit while the heir is already looking.
+#[test]
+fn an_heir_knows_the_last_commit_of_the_run_before() {
+    for _ in 0..10 {
+        let directory = new_store(3);
+        let mut slow = open(&directory);
+        let execution = begin(&mut slow, 1);
+        let working = std::thread::spawn(move || {
+            let epochs = (1..).take_while(|epoch| slow.commit(execution, Epoch(*epoch)).is_ok());
+            epochs.last()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let heir = loop {
+            match Store::open(directory.path(), Claim::ByForce) {
+                Err(StoreError::Busy { .. }) => {}
+                heir => break heir.unwrap(),
+            }
+        };
+        let last = working.join().unwrap();
+        let known = heir.reader().committed();
+        assert_eq!(known.map(|commit| commit.epoch.0), last);
+    }
+}

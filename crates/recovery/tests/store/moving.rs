@@ -115,7 +115,7 @@ fn an_export_is_lines_of_json() {
     assert_eq!(
         lines[..3],
         [
-            r#"{"millstream_export":1,"generation":1,"manifest":{"flow":"flow","steps":[{"id":"flow.count","kind":"state","schema":1,"codec":"pickle"}]},"executions":[{"id":1,"resume":1,"generation":1,"workers":1,"started":0,"committed":1}]}"#,
+            r#"{"millstream_export":1,"generation":1,"manifest":{"flow":"flow","steps":[{"id":"flow.count","kind":"state","schema":1}]},"executions":[{"id":1,"resume":1,"generation":1,"workers":1,"started":0,"committed":1}]}"#,
             r#"{"step":"flow.count","key":"a","execution":1,"epoch":1,"codec":"pickle","state":"c3RhdGU="}"#,
             r#"{"step":"flow.count","key":"b","execution":1,"epoch":1,"codec":null,"state":null}"#,
         ]

@@ -30,8 +30,8 @@ pub(crate) fn manifest() -> Manifest {
             id: "flow.count".to_owned(),
             kind: StepKind::State,
             schema: 1,
-            codec: Codec::Pickle,
         }],
+        found: Vec::new(),
     }
 }
 

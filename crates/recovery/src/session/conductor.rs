@@ -39,7 +39,7 @@ pub enum Event {
     },
     /// Garbage was collected.
     Collected(Collected),
-    /// The run can't go on. Told once, and nothing after it.
+    /// The run can't go on. Told once.
     Failed(Arc<SessionError>),
 }
 

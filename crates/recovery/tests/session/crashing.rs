@@ -1,8 +1,11 @@
 //! Crashes at any point, again and again, with other workers and other epochs each time.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use crate::counting::{Attempt, attempt, check};
+use crate::sink::Outbox;
 use crate::support::{COUNT, Run, SOURCE, eventually, new_store, opening, resumed, row_count};
 
 fn one() -> impl Strategy<Value = Attempt> {
@@ -22,24 +25,66 @@ fn one() -> impl Strategy<Value = Attempt> {
         })
 }
 
+#[derive(Debug, Clone)]
+struct Case {
+    partitions: u32,
+    items: Vec<u8>,
+    attempts: Vec<Attempt>,
+    last: Attempt,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (
+        1_u32..4,
+        prop::collection::vec(0_u8..6, 0..60),
+        prop::collection::vec(one(), 1..6),
+        one(),
+    )
+        .prop_map(|(partitions, items, attempts, last)| Case {
+            partitions,
+            items,
+            attempts,
+            last,
+        })
+}
+
+fn check_case(case: &Case) {
+    let directory = new_store(case.partitions);
+    let outbox = Outbox::default();
+    for how in &case.attempts {
+        attempt(directory.path(), &case.items, &outbox, how);
+    }
+    finish(directory.path(), &case.items, &outbox, &case.last);
+}
+
+/// The last run, undisturbed.
+fn finish(directory: &Path, items: &[u8], outbox: &Outbox, how: &Attempt) {
+    let how = Attempt {
+        crash: usize::MAX,
+        ..how.clone()
+    };
+    assert!(attempt(directory, items, outbox, &how));
+    let (_, states) = resumed(opening(directory));
+    assert_eq!(check(&states, items), items.len());
+    assert_eq!(outbox.published(), (0..items.len()).collect::<Vec<_>>());
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn counts_are_exact_whatever_happened_before(
-        partitions in 1_u32..4,
-        items in prop::collection::vec(0_u8..6, 0..60),
-        attempts in prop::collection::vec(one(), 1..6),
-        mut last in one(),
-    ) {
-        let directory = new_store(partitions);
-        for how in &attempts {
-            attempt(directory.path(), &items, how);
-        }
-        last.crash = usize::MAX;
-        prop_assert!(attempt(directory.path(), &items, &last));
-        let (_, states) = resumed(opening(directory.path()));
-        prop_assert_eq!(check(&states, &items), items.len());
+    fn counts_and_output_are_exact_whatever_happened_before(case in case()) {
+        check_case(&case);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    #[ignore = "thousands of crashes take minutes; for the nightly run"]
+    fn counts_and_output_are_exact_in_thousands_of_histories(case in case()) {
+        check_case(&case);
     }
 }
 
@@ -59,6 +104,7 @@ fn two_failures_in_a_row_count_nothing_twice() {
     // Now the input is slower: epoch 1 is over before `k` comes.
     let mut run = Run::begin(opening(directory.path()));
     assert_eq!(run.epoch, 1);
+    assert_eq!(row_count(directory.path()), 0);
     run.commit(&[(SOURCE, "p", 0)]);
     run.session.abandon();
 
@@ -72,24 +118,16 @@ fn two_failures_in_a_row_count_nothing_twice() {
 fn any_number_of_workers_goes_on() {
     let directory = new_store(3);
     let items: Vec<u8> = (0..10).cycle().take(90).collect();
-    for workers in [1, 3, 2, 1, 2, 3] {
-        let how = Attempt {
-            workers,
-            sizes: vec![5],
-            turns: (0..workers as usize).collect(),
-            crash: 3 * workers as usize,
-            lingers: true,
-        };
-        attempt(directory.path(), &items, &how);
-    }
-    let to_the_end = Attempt {
-        workers: 2,
-        sizes: vec![4],
-        turns: vec![0, 1],
-        crash: usize::MAX,
-        lingers: false,
+    let outbox = Outbox::default();
+    let with = |workers: u32| Attempt {
+        workers,
+        sizes: vec![5],
+        turns: (0..workers as usize).collect(),
+        crash: 3 * workers as usize,
+        lingers: true,
     };
-    assert!(attempt(directory.path(), &items, &to_the_end));
-    let (_, states) = resumed(opening(directory.path()));
-    assert_eq!(check(&states, &items), items.len());
+    for workers in [1, 3, 2, 1, 2, 3] {
+        attempt(directory.path(), &items, &outbox, &with(workers));
+    }
+    finish(directory.path(), &items, &outbox, &with(2));
 }

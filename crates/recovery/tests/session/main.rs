@@ -16,5 +16,6 @@ mod ending;
 mod leasing;
 mod publishing;
 mod refusing;
+mod sink;
 mod support;
 mod trouble;

@@ -46,6 +46,13 @@ impl<'scope, H: Host> Streams<'scope, H> {
         self.made.insert(id.clone(), (stream, takers));
     }
 
+    /// The streams that nobody takes, on every worker in the same order.
+    fn left(self) -> Vec<BatchStream<'scope, H>> {
+        let mut left: Vec<_> = self.made.into_iter().collect();
+        left.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        left.into_iter().map(|(_, (stream, _))| stream).collect()
+    }
+
     /// Of each stream that an operator makes, whether anybody takes it.
     fn wanted(&self, operator: &PhysicalOperator<H>) -> Vec<bool> {
         let downs = operator.downs.iter();
@@ -110,6 +117,11 @@ pub(crate) fn compile<H: Host>(
         let opened = opened.remove(&operator.id);
         compile_operator(context, operator, opened, &mut streams, scope)
             .ok_or_else(|| Error::Internal(format!("step `{}` lacks a stream", operator.id)))?;
+    }
+    if let Some(recorder) = &context.recorder {
+        for stream in streams.left() {
+            recorder.watch(stream);
+        }
     }
     Ok(())
 }

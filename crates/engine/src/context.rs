@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use timely::scheduling::activate::Activator;
 
 use crate::clock::Clock;
-use crate::epoch::EpochBoard;
+use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
@@ -18,6 +19,7 @@ use crate::lane::Lane;
 use crate::logic::FlatMapBatch;
 use crate::partitions::Assigned;
 use crate::plan::StepId;
+use crate::recovery::{Recorder, Restored, Saved};
 use crate::room::Room;
 
 /// What all workers of a process share.
@@ -25,6 +27,10 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) halt: Halt<H>,
     pub(crate) room: Room,
     pub(crate) epochs: EpochBoard,
+    /// The epoch in which the run begins.
+    pub(crate) first_epoch: Epoch,
+    /// Whether the sources are to stop where they are, to go on in a later run.
+    pub(crate) drains: AtomicBool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) epoch_interval: Duration,
     /// Who owns the partitions of each partitioned source and sink.
@@ -35,6 +41,15 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
 }
 
+impl<H: Host> Shared<H> {
+    /// Stops the sources where they are, if that was asked for.
+    pub(crate) fn drain_if(&self, is_asked_for: bool) {
+        if is_asked_for {
+            self.drains.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What the operators on one worker share.
 pub(crate) struct Context<H: Host> {
     pub(crate) worker: usize,
@@ -42,6 +57,10 @@ pub(crate) struct Context<H: Host> {
     pub(crate) shared: Arc<Shared<H>>,
     /// The sources of this worker, to be woken when another begins an epoch.
     pub(crate) sources: Rc<RefCell<Vec<Activator>>>,
+    /// What this worker has to be kept, if there is a store.
+    pub(crate) recorder: Option<Rc<Recorder>>,
+    /// What an earlier run kept, until the operators take it.
+    pub(crate) restored: Rc<RefCell<Restored>>,
     /// How many lanes there are on this worker so far.
     pub(crate) lanes: Rc<Cell<u32>>,
 }
@@ -53,6 +72,8 @@ impl<H: Host> Clone for Context<H> {
             workers: self.workers,
             shared: Arc::clone(&self.shared),
             sources: Rc::clone(&self.sources),
+            recorder: self.recorder.clone(),
+            restored: Rc::clone(&self.restored),
             lanes: Rc::clone(&self.lanes),
         }
     }
@@ -61,6 +82,16 @@ impl<H: Host> Clone for Context<H> {
 impl<H: Host> Context<H> {
     pub(crate) fn is_halted(&self) -> bool {
         self.shared.halt.is_raised()
+    }
+
+    /// Whether the sources are to stop where they are.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.drains.load(Ordering::Relaxed)
+    }
+
+    /// What an earlier run kept of a step, for this worker.
+    pub(crate) fn take_restored(&self, step: &StepId) -> Vec<(String, Saved)> {
+        self.restored.borrow_mut().remove(step).unwrap_or_default()
     }
 
     /// A lane of its own for batches that follow one another, if any step must know.
@@ -111,7 +142,10 @@ impl<H: Host> Context<H> {
             }
             Error::Interrupted(error) => self.shared.halt.interrupt(error),
             // The first reason says enough.
-            Error::Internal(_) | Error::Plan(_) => {}
+            Error::Internal(_)
+            | Error::Plan(_)
+            | Error::Recovery(_)
+            | Error::PartitionGone { .. } => {}
         }
     }
 }

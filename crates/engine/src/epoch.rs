@@ -30,9 +30,9 @@ impl Epoch {
 pub struct EpochBoard(AtomicU64);
 
 impl EpochBoard {
-    /// A board that shows the first epoch.
-    pub fn new() -> Self {
-        Self(AtomicU64::new(Epoch::FIRST.0))
+    /// A board that shows the epoch in which the run begins.
+    pub fn new(first: Epoch) -> Self {
+        Self(AtomicU64::new(first.0))
     }
 
     /// The newest epoch.
@@ -46,12 +46,6 @@ impl EpochBoard {
     }
 }
 
-impl Default for EpochBoard {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Decides when one source partition goes on to another epoch.
 #[derive(Debug)]
 pub struct Ticker {
@@ -61,11 +55,11 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Begins the first epoch `now`.
-    pub fn new(interval: Duration, now: Duration) -> Self {
+    /// Begins an epoch `now`.
+    pub fn new(interval: Duration, first: Epoch, now: Duration) -> Self {
         Self {
             interval,
-            epoch: Epoch::FIRST,
+            epoch: first,
             begun_at: now,
         }
     }
@@ -128,7 +122,7 @@ mod tests {
 
     #[test]
     fn epoch_lasts_its_interval() {
-        let mut ticker = Ticker::new(10 * SECOND, Duration::ZERO);
+        let mut ticker = Ticker::new(10 * SECOND, Epoch::FIRST, Duration::ZERO);
         ticker.after_batch(9 * SECOND, Epoch(1));
         assert_eq!(ticker.epoch(), Epoch(1));
         assert_eq!(ticker.idle_for(9 * SECOND), Some(SECOND));
@@ -139,7 +133,7 @@ mod tests {
 
     #[test]
     fn interval_of_zero_is_an_epoch_per_batch() {
-        let mut ticker = Ticker::new(Duration::ZERO, Duration::ZERO);
+        let mut ticker = Ticker::new(Duration::ZERO, Epoch::FIRST, Duration::ZERO);
         ticker.while_idle(SECOND, Epoch(1));
         assert_eq!(ticker.epoch(), Epoch(1));
         assert_eq!(ticker.idle_for(SECOND), None);
@@ -150,10 +144,10 @@ mod tests {
 
     #[test]
     fn two_busy_partitions_stay_together() {
-        let board = EpochBoard::new();
+        let board = EpochBoard::new(Epoch::FIRST);
         let mut tickers = [
-            Ticker::new(Duration::ZERO, Duration::ZERO),
-            Ticker::new(Duration::ZERO, Duration::ZERO),
+            Ticker::new(Duration::ZERO, Epoch::FIRST, Duration::ZERO),
+            Ticker::new(Duration::ZERO, Epoch::FIRST, Duration::ZERO),
         ];
         for round in 1..=5 {
             for ticker in &mut tickers {
@@ -166,7 +160,7 @@ mod tests {
 
     #[test]
     fn idle_partition_follows_and_goes_on_by_itself() {
-        let mut ticker = Ticker::new(10 * SECOND, Duration::ZERO);
+        let mut ticker = Ticker::new(10 * SECOND, Epoch::FIRST, Duration::ZERO);
         ticker.while_idle(SECOND, Epoch(7));
         assert_eq!(ticker.epoch(), Epoch(7));
         ticker.while_idle(10 * SECOND, Epoch(7));

@@ -1,6 +1,9 @@
 //! How a run can fail.
 
 use std::fmt;
+use std::sync::Arc;
+
+use millstream_recovery::session::SessionError;
 
 use crate::host::{Failure, Host};
 use crate::plan::{PlanError, StepId};
@@ -20,6 +23,15 @@ pub enum Error<H: Host> {
     },
     /// The caller asked to stop, with this error.
     Interrupted(H::Error),
+    /// What was kept can't be read, or kept on.
+    Recovery(Arc<SessionError>),
+    /// A source or sink has lost a partition that an earlier run kept something of.
+    PartitionGone {
+        /// The step.
+        step: StepId,
+        /// The partition.
+        partition: String,
+    },
     /// A defect of the engine itself.
     Internal(String),
 }
@@ -45,6 +57,12 @@ impl<H: Host> fmt::Debug for Error<H> {
                 .field("failure", failure)
                 .finish(),
             Self::Interrupted(_) => f.write_str("Interrupted"),
+            Self::Recovery(error) => error.fmt(f),
+            Self::PartitionGone { step, partition } => f
+                .debug_struct("PartitionGone")
+                .field("step", step)
+                .field("partition", partition)
+                .finish(),
             Self::Internal(message) => f.debug_tuple("Internal").field(message).finish(),
         }
     }

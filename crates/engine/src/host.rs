@@ -41,6 +41,9 @@ pub trait Host: Sized + 'static {
     /// Another handle to the same key.
     fn clone_key(scope: Self::Scope<'_>, key: &Self::Key) -> Self::Key;
 
+    /// A key, of its text.
+    fn key(scope: Self::Scope<'_>, text: &str) -> Result<Self::Key, Failure<Self>>;
+
     /// About how many bytes an item takes; asked for one item of a batch.
     fn weigh(scope: Self::Scope<'_>, item: &Self::Item) -> usize;
 

@@ -71,6 +71,11 @@ impl<V> Sides<V> {
         }
     }
 
+    /// The values of each side.
+    pub fn sides(&self) -> impl Iterator<Item = &[V]> {
+        self.values.iter().map(Values::as_slice)
+    }
+
     /// Whether each side has a value.
     pub fn is_complete(&self) -> bool {
         self.values

@@ -38,6 +38,8 @@ mod operators;
 pub mod partitions;
 pub mod physical;
 pub mod plan;
+pub mod recovery;
+mod resume;
 pub mod room;
 pub mod run;
 mod timely_ext;

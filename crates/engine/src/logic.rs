@@ -12,6 +12,7 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::operators::stateful_batch::keys::{AnyKeys, Keys};
 use crate::plan::StepId;
+use crate::recovery::Saved;
 use crate::window::{Clock, Timed};
 
 /// Turns a batch into any number of items.
@@ -54,12 +55,13 @@ pub trait PartitionedSource<H: Host>: Send + Sync {
     /// The names of the partitions.
     fn list_parts(&self, scope: H::Scope<'_>) -> Result<Vec<String>, Failure<H>>;
 
-    /// Opens one of them.
+    /// Opens one of them, where it stopped if it has been read before.
     fn build_part(
         &self,
         scope: H::Scope<'_>,
         step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SourcePartition<H>>, Failure<H>>;
 }
 
@@ -83,6 +85,10 @@ pub trait SourcePartition<H: Host> {
     /// When to ask again; `None` leaves it to the engine.
     fn next_awake(&mut self, scope: H::Scope<'_>) -> Result<Option<Micros>, Failure<H>>;
 
+    /// Where it is: what to build it from to read on from here. Nothing if it can't be
+    /// resumed.
+    fn snapshot(&mut self, scope: H::Scope<'_>) -> Result<Option<Saved>, Failure<H>>;
+
     /// Lets go of what it holds.
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
 }
@@ -96,12 +102,13 @@ pub trait PartitionedSink<H: Host>: Send + Sync {
     /// belongs to.
     fn route(&self, scope: H::Scope<'_>, key: &H::Key, parts: usize) -> Result<usize, Failure<H>>;
 
-    /// Opens one of them.
+    /// Opens one of them, as it was if it has been written before.
     fn build_part(
         &self,
         scope: H::Scope<'_>,
         step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<H>>, Failure<H>>;
 }
 
@@ -121,6 +128,9 @@ pub trait DynamicSink<H: Host>: Send + Sync {
 pub trait SinkPartition<H: Host> {
     /// Writes items; when it returns, they are the sink's responsibility.
     fn write_batch(&mut self, scope: H::Scope<'_>, items: H::Rows) -> Result<(), Failure<H>>;
+
+    /// What to build it from, to write on from here. Nothing if it can't be resumed.
+    fn snapshot(&mut self, scope: H::Scope<'_>) -> Result<Option<Saved>, Failure<H>>;
 
     /// Lets go of what it holds.
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
@@ -233,6 +243,21 @@ pub trait KeyedLogic<H: Host, V = <H as Host>::Item>: 'static {
 
     /// Makes the state of a key when its first item arrives.
     fn build(&mut self, scope: H::Scope<'_>, key: &H::Key) -> Result<Self::State, Failure<H>>;
+
+    /// Makes the state of a key again from what [`snapshot`](Self::snapshot) made of it.
+    fn resume(
+        &mut self,
+        scope: H::Scope<'_>,
+        key: &H::Key,
+        saved: &Saved,
+    ) -> Result<Self::State, Failure<H>>;
+
+    /// The state of a key, to be kept.
+    fn snapshot(
+        &mut self,
+        scope: H::Scope<'_>,
+        state: &mut Self::State,
+    ) -> Result<Saved, Failure<H>>;
 
     /// Takes the values that arrived together out of `values`.
     fn on_batch(

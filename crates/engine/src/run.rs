@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 use crate::clock::{Clock, timely_origin};
 use crate::compile::compile;
 use crate::context::{Context, Shared};
-use crate::epoch::EpochBoard;
+use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
@@ -29,6 +30,8 @@ use crate::logic::FlatMapBatch;
 use crate::partitions::{Assigned, assign};
 use crate::physical::{Kind, Physical, PhysicalOperator};
 use crate::plan::{Core, Plan, Sink, Source, StepId};
+use crate::recovery::Recovery;
+use crate::resume::{self, Keeping};
 use crate::room::Room;
 
 /// The longest that a worker sleeps, and so the longest that it takes to notice
@@ -50,6 +53,8 @@ pub struct Settings {
     pub optimize: bool,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where to keep what a later run needs to go on, if at all.
+    pub recovery: Option<Recovery>,
 }
 
 impl Settings {
@@ -78,12 +83,20 @@ pub enum Ending {
     Finished,
     /// A source asked to stop at once.
     Aborted,
+    /// The caller asked for it: the sources stopped where they were, and what they had
+    /// brought was worked off.
+    Drained,
 }
 
 /// Who asked for a run, as far as the run needs to know.
 pub trait Caller<H: Host>: Send + Sync {
     /// Whether to stop; asked on the calling thread now and then.
     fn interrupted(&self) -> Result<(), H::Error>;
+
+    /// Whether to stop where it is, to go on in a later run; asked like that, too.
+    fn drains(&self) -> bool {
+        false
+    }
 
     /// A worker begins on this thread, which isn't the caller's.
     fn worker_begins(&self);
@@ -106,22 +119,50 @@ pub fn run<H: Host>(
     plan.validate()?;
     let physical = Arc::new(Physical::of(plan, settings.optimize));
     let workers = settings.workers.max(1);
+    let partitions = list_partitions(&physical, workers)?;
+    let fused = fuse_stages(&physical)?;
+    let started = settings.clock.wall().0;
+    let kept = match &settings.recovery {
+        None => None,
+        Some(recovery) => {
+            let opened = resume::open(&physical, recovery, workers, started)?;
+            let found = resume::load(&opened, &physical, &partitions, recovery, workers)?;
+            Some((opened, found))
+        }
+    };
+    let first_epoch = kept
+        .as_ref()
+        .map_or(Epoch::FIRST, |(opened, _)| Epoch(opened.start().epoch.0));
     let shared = Arc::new(Shared {
         halt: Halt::new(),
         room: Room::new(settings.room),
-        epochs: EpochBoard::new(),
+        epochs: EpochBoard::new(first_epoch),
+        first_epoch,
+        drains: AtomicBool::new(false),
         clock: Arc::clone(&settings.clock),
         epoch_interval: settings.epoch_interval,
-        partitions: list_partitions(&physical, workers)?,
+        partitions,
         needs_lanes: physical.needs_lanes(),
-        fused: fuse_stages(&physical)?,
+        fused,
     });
+    let keeping = match kept {
+        None => None,
+        Some((opened, found)) => Some(Keeping::begin(opened, found, &shared)?),
+    };
     if workers == 1 {
-        run_here(&physical, &shared, &**caller);
+        run_here(&physical, &shared, keeping.as_ref(), &**caller);
     } else {
-        run_threads(&physical, &shared, workers, caller)?;
+        run_threads(&physical, &shared, keeping.as_ref(), workers, caller)?;
     }
-    match shared.halt.take_reason() {
+    let reason = shared.halt.take_reason();
+    if let Some(keeping) = keeping {
+        match reason {
+            None => keeping.finish()?,
+            Some(_) => keeping.abandon(),
+        }
+    }
+    match reason {
+        None if shared.drains.load(Ordering::Relaxed) => Ok(Ending::Drained),
         None => Ok(Ending::Finished),
         Some(Reason::Aborted) => Ok(Ending::Aborted),
         Some(Reason::Failed(error)) => Err(error),
@@ -182,7 +223,12 @@ fn worker_config() -> WorkerConfig {
 }
 
 /// The calling thread is the only worker.
-fn run_here<H: Host>(physical: &Arc<Physical<H>>, shared: &Arc<Shared<H>>, caller: &dyn Caller<H>) {
+fn run_here<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
+    caller: &dyn Caller<H>,
+) {
     let clock = Arc::clone(&shared.clock);
     let mut looked_at = clock.monotonic();
     let mut worker = Worker::new(
@@ -190,12 +236,13 @@ fn run_here<H: Host>(physical: &Arc<Physical<H>>, shared: &Arc<Shared<H>>, calle
         Allocator::Thread(Thread::default()),
         Some(timely_origin()),
     );
-    work(physical, shared, &mut worker, || {
+    work(physical, shared, keeping, &mut worker, || {
         let now = clock.monotonic();
         if now.saturating_sub(looked_at) < PULSE {
             return Ok(());
         }
         looked_at = now;
+        shared.drain_if(caller.drains());
         caller.interrupted()
     });
 }
@@ -204,6 +251,7 @@ fn run_here<H: Host>(physical: &Arc<Physical<H>>, shared: &Arc<Shared<H>>, calle
 fn run_threads<H: Host>(
     physical: &Arc<Physical<H>>,
     shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
     workers: usize,
     caller: &Arc<dyn Caller<H>>,
 ) -> Result<(), Error<H>> {
@@ -216,15 +264,17 @@ fn run_threads<H: Host>(
     let guards = {
         let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
         let caller = Arc::clone(caller);
+        let keeping = keeping.cloned();
         execute_from(allocators, transport, worker_config(), move |worker| {
             let _sender = &sender;
             caller.worker_begins();
-            work(&physical, &shared, worker, || Ok(()));
+            work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
             caller.worker_ends();
         })
         .map_err(Error::Internal)?
     };
     while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
+        shared.drain_if(caller.drains());
         if let Err(error) = caller.interrupted() {
             shared.halt.interrupt(error);
             caller.interrupt_workers();
@@ -238,6 +288,7 @@ fn run_threads<H: Host>(
 fn work<H: Host>(
     physical: &Physical<H>,
     shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
     worker: &mut Worker,
     interrupted: impl FnMut() -> Result<(), H::Error>,
 ) {
@@ -246,6 +297,13 @@ fn work<H: Host>(
         workers: worker.peers(),
         shared: Arc::clone(shared),
         sources: Rc::new(RefCell::new(Vec::new())),
+        recorder: keeping
+            .map(|keeping| Rc::new(keeping.recorder(worker.index(), shared.first_epoch))),
+        restored: Rc::new(RefCell::new(
+            keeping
+                .map(|keeping| keeping.restored(worker.index()))
+                .unwrap_or_default(),
+        )),
         lanes: Rc::new(Cell::new(0)),
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -277,16 +335,26 @@ fn run_dataflow<H: Host>(
 ) -> Result<(), Error<H>> {
     worker.dataflow_named(&physical.flow_id, |scope| compile(context, physical, scope))?;
     let epochs = &context.shared.epochs;
-    let mut newest = epochs.newest();
+    // What wakes the sources of this worker.
+    let mut seen = (epochs.newest(), context.is_draining());
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));
-        if newest != epochs.newest() {
-            newest = epochs.newest();
+        let now = (epochs.newest(), context.is_draining());
+        if seen != now {
+            seen = now;
             for source in context.sources.borrow().iter() {
                 source.activate();
             }
         }
+        if let Some(recorder) = &context.recorder {
+            recorder.tell(epochs.newest());
+        }
         interrupted().map_err(Error::Interrupted)?;
+    }
+    if let Some(recorder) = &context.recorder
+        && !context.is_halted()
+    {
+        recorder.tell(epochs.newest());
     }
     Ok(())
 }

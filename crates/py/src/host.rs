@@ -13,6 +13,7 @@ use crate::callables::{describe, type_name};
 use crate::error::sentence;
 use crate::logic::fused::{PyStage, fuse};
 use crate::rows::PyRows;
+use crate::saved::reading;
 
 /// The Python interpreter.
 pub(crate) struct Python3;
@@ -66,6 +67,10 @@ impl Host for Python3 {
         split(&item).map_err(|error| {
             Failure::new("taking the key out of an item", error).with_item(describe(&item))
         })
+    }
+
+    fn key(py: Python<'_>, text: &str) -> Result<PyKey, PyFailure> {
+        PyKey::of(PyString::new(py, text)).map_err(reading)
     }
 
     fn join(py: Python<'_>, key: PyKey, value: Py<PyAny>) -> Py<PyAny> {
@@ -166,6 +171,10 @@ impl PyKey {
         let text = key
             .cast_into::<PyString>()
             .map_err(|error| needs(step, "`str` keys", &error.into_inner(), ""))?;
+        Self::of(text)
+    }
+
+    fn of(text: Bound<'_, PyString>) -> PyResult<Self> {
         let utf8 = text.to_str()?;
         Ok(Self {
             utf8: std::ptr::from_ref(utf8),

@@ -14,6 +14,7 @@ mod native;
 mod plan;
 mod rows;
 mod run;
+mod saved;
 mod time;
 
 use pyo3::prelude::*;

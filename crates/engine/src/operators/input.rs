@@ -4,6 +4,7 @@
 //! they are awake and there is room. Each partition counts its own epochs and
 //! holds its own capability, so one that sleeps doesn't stop another.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,21 +19,26 @@ use timely::scheduling::SyncActivator;
 use crate::batch::Batch;
 use crate::clock::Micros;
 use crate::context::Context;
-use crate::epoch::Ticker;
+use crate::epoch::{Epoch, Ticker};
 use crate::halt::Reason;
 use crate::host::{Failure, Host, Rows};
 use crate::lane::{Lane, Laned};
 use crate::logic::{Polled, SourcePartition};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
-use crate::plan::Source;
+use crate::plan::{Source, StepId};
+use crate::recovery::Saved;
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::{BatchStream, Time};
 
 /// How soon a source that had nothing, and doesn't say when it will, is asked again.
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 
-pub(crate) type Parts<H> = Vec<Open<H, dyn SourcePartition<H>>>;
+/// A partition, and its name; the part of a dynamic source has none.
+type Part<H> = (Option<String>, Open<H, dyn SourcePartition<H>>);
+
+/// The partitions of a worker.
+pub(crate) type Parts<H> = Vec<Part<H>>;
 
 /// Opens the partitions of this worker.
 pub(crate) fn open_source<H: Host>(
@@ -41,18 +47,22 @@ pub(crate) fn open_source<H: Host>(
     source: &Source<H>,
     scope: H::Scope<'_>,
 ) -> Result<Parts<H>, Failure<H>> {
+    let restored = context.take_restored(&operator.id);
+    let mut restored: HashMap<String, Saved> = restored.into_iter().collect();
     match source {
         Source::Dynamic(source) => {
             let part = source.build(scope, &operator.id, context.worker, context.workers)?;
-            Ok(vec![Open::new(context, &operator.written_as, part)])
+            Ok(vec![(None, Open::new(context, &operator.written_as, part))])
         }
         Source::Partitioned(source) => context
             .owned_partitions(&operator.id)
             .into_iter()
             .take_while(|_| !context.is_halted())
             .map(|part| {
-                let part = source.build_part(scope, &operator.id, &part)?;
-                Ok(Open::new(context, &operator.written_as, part))
+                let saved = restored.remove(&part);
+                let opened = source.build_part(scope, &operator.id, &part, saved.as_ref())?;
+                let opened = Open::new(context, &operator.written_as, opened);
+                Ok((Some(part), opened))
             })
             .collect(),
     }
@@ -79,6 +89,7 @@ pub(crate) fn input<'scope, H: Host>(
 
     let context = context.clone();
     let step = operator.written_as.clone();
+    let id = operator.id.clone();
     builder.build(move |mut capabilities| {
         let mut readers = Vec::new();
         if let Some(capability) = capabilities.pop() {
@@ -86,11 +97,21 @@ pub(crate) fn input<'scope, H: Host>(
                 parts
                     .into_iter()
                     .zip(lanes)
-                    .map(|(part, lane)| Reader::new(&context, part, lane, &capability)),
+                    .map(|(part, lane)| Reader::new(&context, &id, part, lane, &capability)),
             );
         }
         move |_frontiers| {
             if context.is_halted() {
+                return;
+            }
+            if context.is_draining() {
+                H::attach(|scope| {
+                    for mut reader in readers.drain(..) {
+                        if let Err(failure) = reader.stop(&context, scope) {
+                            context.fail(scope, &step, failure);
+                        }
+                    }
+                });
                 return;
             }
             let has_room = queue.has_room(&context);
@@ -112,7 +133,9 @@ pub(crate) fn input<'scope, H: Host>(
                 context.shared.clock.monotonic(),
             );
             let waits = readers.iter_mut().filter_map(|reader| {
-                reader.keep_up(&context, now);
+                if let Err(failure) = reader.keep_up(&context, now) {
+                    H::attach(|scope| context.fail(scope, &step, failure));
+                }
                 reader.wait(wall, now, has_room)
             });
             if let Some(wait) = waits.min() {
@@ -168,7 +191,13 @@ enum Awake {
 
 /// One partition, as its worker reads it.
 struct Reader<H: Host> {
+    /// The step that it is a part of.
+    step: StepId,
+    /// Its name, if it can be resumed.
+    name: Option<String>,
     part: Open<H, dyn SourcePartition<H>>,
+    /// Whether it was asked for items since it was last recorded.
+    has_changed: bool,
     lane: Lane,
     capability: Capability<Time>,
     ticker: Ticker,
@@ -178,14 +207,19 @@ struct Reader<H: Host> {
 impl<H: Host> Reader<H> {
     fn new(
         context: &Context<H>,
-        part: Open<H, dyn SourcePartition<H>>,
+        step: &StepId,
+        (name, part): Part<H>,
         lane: Lane,
         capability: &Capability<Time>,
     ) -> Self {
         let shared = &context.shared;
-        let ticker = Ticker::new(shared.epoch_interval, shared.clock.monotonic());
+        let now = shared.clock.monotonic();
+        let ticker = Ticker::new(shared.epoch_interval, shared.first_epoch, now);
         Self {
+            step: step.clone(),
+            name,
             part,
+            has_changed: false,
             lane,
             capability: capability.delayed(&ticker.epoch().0),
             ticker,
@@ -217,9 +251,11 @@ impl<H: Host> Reader<H> {
         if !self.is_due(clock.wall()) {
             return Ok(true);
         }
+        self.has_changed = true;
         let rows = match self.part.get().next_batch(scope)? {
             Polled::Batch(rows) => rows,
             Polled::End => {
+                self.record(context, scope)?;
                 self.part.close(scope)?;
                 if context.shared.needs_lanes {
                     let mut last = Laned::last(self.lane);
@@ -250,14 +286,40 @@ impl<H: Host> Reader<H> {
         Ok(moment.map_or(otherwise, Awake::At))
     }
 
+    /// Hands over where it is, at the end of the epoch that its items were of.
+    fn record(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        let Some((recorder, name)) = context.recorder.as_ref().zip(self.name.as_ref()) else {
+            return Ok(());
+        };
+        if !std::mem::take(&mut self.has_changed) {
+            return Ok(());
+        }
+        if let Some(saved) = self.part.get().snapshot(scope)? {
+            let epoch = Epoch(*self.capability.time());
+            recorder.record(&self.step, epoch, vec![(name.clone(), Some(saved))]);
+        }
+        Ok(())
+    }
+
+    /// Stops where it is, to go on in a later run.
+    fn stop(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        self.record(context, scope)?;
+        self.part.close(scope)
+    }
+
     /// Goes on to the epoch that it should be in by now.
-    fn keep_up(&mut self, context: &Context<H>, now: Duration) {
+    fn keep_up(&mut self, context: &Context<H>, now: Duration) -> Result<(), Failure<H>> {
         let epochs = &context.shared.epochs;
         self.ticker.while_idle(now, epochs.newest());
-        epochs.begun(self.ticker.epoch());
         if *self.capability.time() < self.ticker.epoch().0 {
+            if self.has_changed && context.recorder.is_some() {
+                H::attach(|scope| self.record(context, scope))?;
+            }
             self.capability.downgrade(&self.ticker.epoch().0);
         }
+        // Only now: whoever sees it may end that epoch.
+        epochs.begun(self.ticker.epoch());
+        Ok(())
     }
 
     /// How long until there is something to do, unless it is woken before.

@@ -4,8 +4,8 @@
 //! sink is two operators: one routes each item to the worker that owns its
 //! partition; the other opens a partition when its first item arrives.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use timely::Accountable;
@@ -16,14 +16,17 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
 use crate::context::Context;
+use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::lane::Laned;
 use crate::logic::{DynamicSink, PartitionedSink, SinkPartition};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
+use crate::recovery::Change;
 use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
-use crate::timely_ext::receive::receive;
+use crate::timely_ext::in_epochs::{InEpochs, Next};
+use crate::timely_ext::receive::{Arrival, receive};
 use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
 
@@ -65,6 +68,7 @@ pub(crate) fn output_partitioned<H: Host>(
         written_as: operator.written_as.clone(),
         sink: Arc::clone(sink),
         parts: BTreeMap::new(),
+        changed: BTreeSet::new(),
     };
     if context.workers == 1 {
         write(context, operator, parcels, Pipeline, writer);
@@ -109,6 +113,16 @@ trait Writer<H: Host, C> {
     fn is_nothing(&self, container: &C) -> bool;
 
     fn write(&mut self, scope: H::Scope<'_>, container: C) -> Result<(), Failure<H>>;
+    /// Opens what an earlier run has written to.
+    fn restore(&mut self, _scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        Ok(())
+    }
+
+    /// What has changed in an epoch that is over.
+    fn changes(&mut self, _scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>> {
+        Ok(Vec::new())
+    }
+
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
 }
 
@@ -141,6 +155,8 @@ struct PartitionedWriter<H: Host> {
     written_as: StepId,
     sink: Arc<dyn PartitionedSink<H>>,
     parts: BTreeMap<usize, Part<H>>,
+    /// The parts that were written to in the epoch at hand.
+    changed: BTreeSet<usize>,
 }
 
 impl<H: Host> PartitionedWriter<H> {
@@ -149,7 +165,7 @@ impl<H: Host> PartitionedWriter<H> {
             Entry::Occupied(part) => Ok(part.into_mut()),
             Entry::Vacant(place) => {
                 let name = &self.context.partitions(&self.step)[partition].part;
-                let part = self.sink.build_part(scope, &self.step, name)?;
+                let part = self.sink.build_part(scope, &self.step, name, None)?;
                 Ok(place.insert(Open::new(&self.context, &self.written_as, part)))
             }
         }
@@ -163,11 +179,41 @@ impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
 
     fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<Batch<H>>) -> Result<(), Failure<H>> {
         let items = parcel.batch.into_rows(scope);
+        self.changed.insert(parcel.partition);
         self.part(scope, parcel.partition)?
             .get()
             .write_batch(scope, items)?;
         self.context.shared.room.give_back(parcel.weight);
         Ok(())
+    }
+
+    fn restore(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        for (name, saved) in self.context.take_restored(&self.step) {
+            let parts = self.context.partitions(&self.step);
+            let Some(partition) = parts.iter().position(|assigned| assigned.part == name) else {
+                continue;
+            };
+            let part = self
+                .sink
+                .build_part(scope, &self.step, &name, Some(&saved))?;
+            let part = Open::new(&self.context, &self.written_as, part);
+            self.parts.insert(partition, part);
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self, scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>> {
+        let mut changes = Vec::new();
+        for partition in std::mem::take(&mut self.changed) {
+            let Some(part) = self.parts.get_mut(&partition) else {
+                continue;
+            };
+            if let Some(saved) = part.get().snapshot(scope)? {
+                let name = self.context.partitions(&self.step)[partition].part.clone();
+                changes.push((name, Some(saved)));
+            }
+        }
+        Ok(changes)
     }
 
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
@@ -194,38 +240,95 @@ fn write<H, C, P, W>(
     let mut builder = OperatorBuilder::new(format!("{}.write", operator.id), up.scope());
     let mut input = builder.new_input(up, pact);
     builder.set_notify_for(0, FrontierInterest::Always);
+    if let Some(recorder) = &context.recorder {
+        let (_, clock) = builder.new_output::<Vec<()>>();
+        recorder.watch_clock(clock);
+    }
     let context = context.clone();
     let step = operator.written_as.clone();
-    builder.build_reschedule(move |_capabilities| {
+    let id = operator.id.clone();
+    H::attach(|scope| {
+        if let Err(failure) = writer.restore(scope) {
+            context.fail(scope, &step, failure);
+        }
+    });
+    builder.build_reschedule(move |capabilities| {
+        // Held until what was written is recorded.
+        let mut held = capabilities;
+        let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
         let mut is_closed = false;
         move |frontiers| {
-            let arrivals = receive(&mut input);
-            let has_ended = frontiers[0].is_empty() && !is_closed;
-            if context.is_halted() || (arrivals.is_empty() && !has_ended) {
+            epochs.add(receive(&mut input));
+            let frontier = frontiers[0].frontier().first().copied();
+            let has_ended = frontier.is_none() && !is_closed;
+            if context.is_halted() {
+                held.clear();
+                epochs.clear();
                 return !is_closed;
             }
-            H::attach(|scope| {
-                let mut containers = arrivals.into_iter().flat_map(|arrival| arrival.containers);
-                let written = containers
-                    .try_for_each(|container| {
-                        if context.is_halted() || writer.is_nothing(&container) {
-                            return Ok(());
+            let todo: Vec<_> = std::iter::from_fn(|| epochs.next(frontier)).collect();
+            if !todo.is_empty() || has_ended {
+                let mut work = |scope| -> Result<(), Failure<H>> {
+                    for next in todo {
+                        match next {
+                            Next::Take(arrival) => {
+                                write_all(&context, scope, arrival, &mut writer)?
+                            }
+                            Next::Close(epoch) => record(&context, scope, &id, epoch, &mut writer)?,
                         }
-                        writer.write(scope, container)
-                    })
-                    .and_then(|()| {
-                        if has_ended {
-                            writer.close(scope)
-                        } else {
-                            Ok(())
-                        }
-                    });
-                if let Err(failure) = written {
-                    context.fail(scope, &step, failure);
-                }
-            });
-            is_closed |= has_ended;
+                    }
+                    if has_ended {
+                        writer.close(scope)
+                    } else {
+                        Ok(())
+                    }
+                };
+                H::attach(|scope| {
+                    if let Err(failure) = work(scope) {
+                        context.fail(scope, &step, failure);
+                    }
+                });
+            }
+            for held in &mut held {
+                held.downgrade(&epochs.open().0);
+            }
+            if has_ended {
+                held.clear();
+                is_closed = true;
+            }
             !is_closed
         }
     });
+}
+
+/// Writes what arrived together.
+fn write_all<H: Host, C, W: Writer<H, C>>(
+    context: &Context<H>,
+    scope: H::Scope<'_>,
+    arrival: Arrival<C>,
+    writer: &mut W,
+) -> Result<(), Failure<H>> {
+    for container in arrival.containers {
+        if context.is_halted() {
+            return Ok(());
+        }
+        if !writer.is_nothing(&container) {
+            writer.write(scope, container)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands over what was written in an epoch that is over.
+fn record<H: Host, C, W: Writer<H, C>>(
+    context: &Context<H>,
+    scope: H::Scope<'_>,
+    step: &StepId,
+    epoch: Epoch,
+    writer: &mut W,
+) -> Result<(), Failure<H>> {
+    if let Some(recorder) = &context.recorder {
+        recorder.record(step, epoch, writer.changes(scope)?);
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! activation, and sends on what the closure makes.
 
 pub(crate) mod exchange;
+pub(crate) mod in_epochs;
 pub(crate) mod receive;
 pub(crate) mod timer;
 pub(crate) mod transform;

@@ -43,7 +43,23 @@ impl<S> Default for HeldWindows<S> {
     }
 }
 
+/// Windows in the order of time.
+impl<S> FromIterator<Window<S>> for HeldWindows<S> {
+    fn from_iter<T: IntoIterator<Item = Window<S>>>(windows: T) -> Self {
+        let windows: VecDeque<Window<S>> = windows.into_iter().collect();
+        let first_changed = windows.iter().position(|window| window.has_changed);
+        Self {
+            first_changed: first_changed.unwrap_or(windows.len()),
+            windows,
+        }
+    }
+}
+
 impl<S> HeldWindows<S> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Window<S>> {
+        self.windows.iter()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }

@@ -17,16 +17,16 @@ const END_OF_INPUT: i64 = i64::MAX;
 ///
 /// After an error neither the key nor its step is good for another call.
 pub struct KeyWindows<V, F: Fold<V>> {
-    clock: KeyClock,
+    pub(super) clock: KeyClock,
     /// How many windows were opened so far; the id of the next session.
-    opened: i64,
-    active: Option<Box<Active<V, F::State>>>,
+    pub(super) opened: i64,
+    pub(super) active: Option<Box<Active<V, F::State>>>,
 }
 
 /// What a key has while it isn't at rest.
-struct Active<V, S> {
-    queue: Queue<V>,
-    windows: HeldWindows<S>,
+pub(super) struct Active<V, S> {
+    pub(super) queue: Queue<V>,
+    pub(super) windows: HeldWindows<S>,
 }
 
 impl<V, S> Default for Active<V, S> {

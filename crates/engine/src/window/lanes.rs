@@ -57,6 +57,15 @@ impl<L: Ord + Copy> Lanes<L> {
         }
     }
 
+    /// A stream that goes on from a watermark.
+    #[must_use]
+    pub fn resume(clock: Clock, idle_timeout: i64, watermark: i64, now: Micros) -> Self {
+        Self {
+            watermark,
+            ..Self::new(clock, idle_timeout, now)
+        }
+    }
+
     /// A lane begins.
     pub fn open(&mut self, lane: L) {
         let begun = Lane {

@@ -124,6 +124,7 @@ mod lanes;
 mod queue;
 #[cfg(test)]
 mod reference;
+mod saved;
 mod session;
 mod step;
 #[cfg(test)]
@@ -137,5 +138,6 @@ pub use clock::{Clock, END_OF_TIME, KeyClock, START_OF_TIME};
 pub use fold::{Event, Fold, Metadata, Sink};
 pub use key_windows::KeyWindows;
 pub use lanes::{Lanes, Timed};
+pub use saved::{SavedWindow, SavedWindows};
 pub use step::{SessionIds, WindowStep, Windowing};
 pub use windower::{LATE_SESSION_ID, Session, Sliding, Windower};

@@ -70,6 +70,16 @@ impl<V> Queue<V> {
         self.heap.is_empty()
     }
 
+    /// All values, in the order in which they will be taken.
+    pub(super) fn in_order(&self) -> Vec<(i64, &V)> {
+        let mut entries: Vec<&Entry<V>> = self.heap.iter().collect();
+        entries.sort_unstable_by(|left, right| right.cmp(left));
+        let values = entries.into_iter();
+        values
+            .map(|entry| (entry.timestamp, &entry.value))
+            .collect()
+    }
+
     /// Moves all values up to and with `until` to the end of `due`.
     pub(super) fn take_due(&mut self, until: i64, due: &mut Vec<(i64, V)>) {
         while self.first().is_some_and(|first| first <= until)

@@ -14,6 +14,7 @@ use millstream_engine::logic::{
     StatefulBatch, TimedBatch,
 };
 use millstream_engine::plan::{Core, Native, Operator, Plan, Sink, Source, Step, StepId, StreamId};
+use millstream_engine::recovery::{Codec, Saved};
 use millstream_engine::run::{Caller, Ending, Settings, run};
 
 /// An integer, or a pair of a word and an integer.
@@ -83,6 +84,19 @@ impl Key for Word {
     }
 }
 
+/// A number as bytes.
+pub(crate) fn number(number: i64) -> Saved {
+    Saved {
+        codec: Codec::Native,
+        payload: number.to_le_bytes().to_vec(),
+    }
+}
+
+/// The number of such bytes.
+pub(crate) fn read_number(saved: &Saved) -> i64 {
+    i64::from_le_bytes(saved.payload.as_slice().try_into().unwrap())
+}
+
 impl Host for Integers {
     type Item = Value;
     type Rows = Values;
@@ -102,6 +116,10 @@ impl Host for Integers {
 
     fn clone_key((): (), key: &Word) -> Word {
         key.clone()
+    }
+
+    fn key((): (), text: &str) -> Result<Word, IntFailure> {
+        Ok(Word(text.to_owned()))
     }
 
     fn weigh((): (), _item: &Value) -> usize {
@@ -252,6 +270,8 @@ pub(crate) struct Script {
 struct ScriptPart {
     name: String,
     acts: std::vec::IntoIter<Act>,
+    /// How many acts are over.
+    done: i64,
     awake: Option<Micros>,
     doors: Doors,
 }
@@ -266,12 +286,22 @@ impl PartitionedSource<Integers> for Script {
         (): (),
         _step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SourcePartition<Integers>>, IntFailure> {
+        let done = resume.map_or(0, read_number);
         let acts = self.parts.iter().find(|(name, _)| name == part);
         self.doors.0.lock().unwrap().0.push(part.to_owned());
         Ok(Box::new(ScriptPart {
             name: part.to_owned(),
-            acts: acts.unwrap().1.clone().into_iter(),
+            acts: acts
+                .unwrap()
+                .1
+                .iter()
+                .skip(done as usize)
+                .cloned()
+                .collect::<Vec<_>>()
+                .into_iter(),
+            done,
             awake: None,
             doors: self.doors.clone(),
         }))
@@ -282,7 +312,9 @@ impl SourcePartition<Integers> for ScriptPart {
     fn next_batch(&mut self, (): ()) -> Result<Polled<Integers>, IntFailure> {
         use millstream_engine::clock::Clock;
         self.awake = None;
-        Ok(match self.acts.next() {
+        let act = self.acts.next();
+        self.done += i64::from(act.is_some());
+        Ok(match act {
             None => Polled::End,
             Some(Act::Batch(items)) => Polled::Batch(Values(items)),
             Some(Act::Sleep(span)) => {
@@ -297,6 +329,10 @@ impl SourcePartition<Integers> for ScriptPart {
 
     fn next_awake(&mut self, (): ()) -> Result<Option<Micros>, IntFailure> {
         Ok(self.awake)
+    }
+
+    fn snapshot(&mut self, (): ()) -> Result<Option<Saved>, IntFailure> {
+        Ok(Some(number(self.done)))
     }
 
     fn close(&mut self, (): ()) -> Result<(), IntFailure> {
@@ -348,6 +384,10 @@ impl SourcePartition<Integers> for CounterPart {
         Ok(None)
     }
 
+    fn snapshot(&mut self, (): ()) -> Result<Option<Saved>, IntFailure> {
+        Ok(None)
+    }
+
     fn close(&mut self, (): ()) -> Result<(), IntFailure> {
         Ok(())
     }
@@ -362,6 +402,15 @@ impl Collected {
     pub(crate) fn items(&self) -> Vec<Value> {
         let taken = self.0.lock().unwrap();
         taken.iter().map(|(_, item)| item.clone()).collect()
+    }
+
+    /// Keeps only so many items of a part, as a file is cut.
+    fn truncate(&self, part: &str, length: i64) {
+        let mut left = length;
+        self.0.lock().unwrap().retain(|(name, _)| {
+            left -= i64::from(name == part);
+            name != part || left >= 0
+        });
     }
 
     pub(crate) fn sorted(&self) -> Vec<Value> {
@@ -385,6 +434,12 @@ impl SinkPartition<Integers> for CollectPart {
         let mut taken = self.taken.0.lock().unwrap();
         taken.extend(items.into_iter().map(|item| (self.name.clone(), item)));
         Ok(())
+    }
+
+    fn snapshot(&mut self, (): ()) -> Result<Option<Saved>, IntFailure> {
+        let taken = self.taken.0.lock().unwrap();
+        let own = taken.iter().filter(|(name, _)| *name == self.name);
+        Ok(Some(number(i64::try_from(own.count()).unwrap())))
     }
 
     fn close(&mut self, (): ()) -> Result<(), IntFailure> {
@@ -434,7 +489,11 @@ impl PartitionedSink<Integers> for CollectPartitioned {
         (): (),
         _step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
+        if let Some(saved) = resume {
+            self.taken.truncate(part, read_number(saved));
+        }
         Ok(Box::new(CollectPart {
             name: part.to_owned(),
             taken: self.taken.clone(),
@@ -457,6 +516,14 @@ impl KeyedLogic<Integers> for RunningSum {
 
     fn build(&mut self, (): (), _key: &Word) -> Result<i64, IntFailure> {
         Ok(0)
+    }
+
+    fn resume(&mut self, (): (), _key: &Word, saved: &Saved) -> Result<i64, IntFailure> {
+        Ok(read_number(saved))
+    }
+
+    fn snapshot(&mut self, (): (), sum: &mut i64) -> Result<Saved, IntFailure> {
+        Ok(number(*sum))
     }
 
     fn on_batch(
@@ -664,6 +731,7 @@ pub(crate) fn settings(workers: usize) -> Settings {
         room: Settings::ROOM_PER_WORKER * workers,
         optimize: true,
         clock: Arc::new(SystemClock::new()),
+        recovery: None,
     }
 }
 

@@ -7,8 +7,11 @@ use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::host::Failure;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 
+use millstream_engine::recovery::Saved;
+
 use crate::integers::{
-    Act, Builder, IntFailure, Integers, RunningSum, Value, Word, ints, pair, settings,
+    Act, Builder, IntFailure, Integers, RunningSum, Value, Word, ints, number, pair, read_number,
+    settings,
 };
 
 #[test]
@@ -44,6 +47,14 @@ impl KeyedLogic<Integers> for Unordered {
 
     fn build(&mut self, (): (), key: &Word) -> Result<i64, IntFailure> {
         self.0.build((), key)
+    }
+
+    fn resume(&mut self, (): (), key: &Word, saved: &Saved) -> Result<i64, IntFailure> {
+        self.0.resume((), key, saved)
+    }
+
+    fn snapshot(&mut self, (): (), sum: &mut i64) -> Result<Saved, IntFailure> {
+        self.0.snapshot((), sum)
     }
 
     fn on_batch(
@@ -171,6 +182,17 @@ impl KeyedLogic<Integers> for Alarm {
 
     fn build(&mut self, (): (), _key: &Word) -> Result<AlarmState, IntFailure> {
         Ok(AlarmState { at: None, rang: 0 })
+    }
+
+    fn resume(&mut self, (): (), _key: &Word, saved: &Saved) -> Result<AlarmState, IntFailure> {
+        Ok(AlarmState {
+            at: None,
+            rang: read_number(saved),
+        })
+    }
+
+    fn snapshot(&mut self, (): (), state: &mut AlarmState) -> Result<Saved, IntFailure> {
+        Ok(number(state.rang))
     }
 
     fn on_batch(

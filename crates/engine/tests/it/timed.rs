@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, TimedBatch, TimedItem};
+use millstream_engine::recovery::Saved;
 use millstream_engine::window::Clock;
 
-use crate::integers::{Act, Builder, IntFailure, Integers, Value, Word, pair};
+use crate::integers::{Act, Builder, IntFailure, Integers, Value, Word, number, pair, read_number};
 
 /// Each value is its own timestamp. A key is due ten after its latest, emits the watermark
 /// then, and is forgotten.
@@ -45,6 +46,14 @@ impl KeyedLogic<Integers, TimedItem<Integers>> for TenLater {
     fn build(&mut self, (): (), _key: &Word) -> Result<i64, IntFailure> {
         self.built.fetch_add(1, Ordering::Relaxed);
         Ok(i64::MIN)
+    }
+
+    fn resume(&mut self, (): (), _key: &Word, saved: &Saved) -> Result<i64, IntFailure> {
+        Ok(read_number(saved))
+    }
+
+    fn snapshot(&mut self, (): (), latest: &mut i64) -> Result<Saved, IntFailure> {
+        Ok(number(*latest))
     }
 
     fn on_batch(

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use crate::callables::calling;
 use crate::getter::Getter;
 use crate::host::PyFailure;
+use crate::saved::reading;
 
 /// Up to here, every `int` is a `float` exactly.
 const EXACT: u64 = 1 << 53;
@@ -79,6 +80,18 @@ impl Aggregators {
     }
 
     /// What there is before the first value.
+    /// Accumulators of what was kept of them.
+    pub(crate) fn read_saved(&self, kept: &Bound<'_, PyAny>) -> Result<Aggregates, PyFailure> {
+        let parts: Vec<Vec<Bound<'_, PyAny>>> = kept.extract().map_err(reading)?;
+        let accumulators: PyResult<Vec<Accumulator>> = self
+            .named
+            .iter()
+            .zip(parts)
+            .map(|(named, parts)| Accumulator::read(named.kind, &parts))
+            .collect();
+        Ok(Aggregates(accumulators.map_err(reading)?.into()))
+    }
+
     pub(crate) fn open(&self) -> Aggregates {
         Aggregates(self.named.iter().map(|_| Accumulator::Empty).collect())
     }
@@ -139,6 +152,15 @@ impl Aggregators {
     }
 }
 
+impl Aggregates {
+    /// What is kept of them: for each, what is in it, in a tuple.
+    pub(crate) fn save(&self, py: Python<'_>) -> Result<Py<PyAny>, PyFailure> {
+        let parts: PyResult<Vec<_>> = self.0.iter().map(|each| each.save(py)).collect();
+        let list = parts.and_then(|parts| PyList::new(py, parts));
+        Ok(list.map_err(calling("aggregate"))?.into_any().unbind())
+    }
+}
+
 fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Count => "count",
@@ -165,6 +187,29 @@ enum Accumulator {
 }
 
 impl Accumulator {
+    /// What is in it.
+    fn save(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let parts = match self {
+            Self::Empty => PyTuple::empty(py),
+            Self::Count(count) => (*count,).into_pyobject(py)?,
+            Self::Sum(sum) => (sum.to_py(py),).into_pyobject(py)?,
+            Self::Mean(sum, count) => (sum.to_py(py), *count).into_pyobject(py)?,
+            Self::One(time, value) => (*time, value).into_pyobject(py)?,
+        };
+        Ok(parts.into_any().unbind())
+    }
+
+    /// One with these things in it.
+    fn read(kind: Kind, parts: &[Bound<'_, PyAny>]) -> PyResult<Self> {
+        Ok(match (kind, parts) {
+            (Kind::Count, [count]) => Self::Count(count.extract()?),
+            (Kind::Sum, [sum]) => Self::Sum(Number::of(sum)),
+            (Kind::Mean, [sum, count]) => Self::Mean(Number::of(sum), count.extract()?),
+            (_, [time, value]) => Self::One(time.extract()?, value.clone().unbind()),
+            _ => Self::Empty,
+        })
+    }
+
     fn add(&mut self, kind: Kind, time: i64, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
         match self {

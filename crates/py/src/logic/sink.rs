@@ -2,12 +2,14 @@
 
 use millstream_engine::logic::{DynamicSink, PartitionedSink, SinkPartition};
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::Saved;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::callables::{calling, describe, instance_of, part_names, type_name};
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::rows::PyRows;
+use crate::saved::{resume_state, snapshot_of};
 
 /// A `FixedPartitionedSink`.
 pub(crate) struct PyPartitionedSink(pub(crate) Py<PyAny>);
@@ -53,11 +55,13 @@ impl PartitionedSink<Python3> for PyPartitionedSink {
         py: Python<'_>,
         step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Python3>>, PyFailure> {
+        let resume_state = resume_state(py, resume)?;
         let built = self
             .0
             .bind(py)
-            .call_method1("build_part", (&*step.0, part, py.None()))
+            .call_method1("build_part", (&*step.0, part, resume_state))
             .map_err(calling("build_part"))?;
         let part = instance_of(
             built,
@@ -65,7 +69,10 @@ impl PartitionedSink<Python3> for PyPartitionedSink {
             "StatefulSinkPartition",
             "build_part",
         )?;
-        Ok(Box::new(PySinkPartition(part)))
+        Ok(Box::new(PySinkPartition {
+            part,
+            resumes: true,
+        }))
     }
 }
 
@@ -91,26 +98,40 @@ impl DynamicSink<Python3> for PyDynamicSink {
             "StatelessSinkPartition",
             "build",
         )?;
-        Ok(Box::new(PySinkPartition(part)))
+        Ok(Box::new(PySinkPartition {
+            part,
+            resumes: false,
+        }))
     }
 }
 
-/// Either kind of sink partition: as yet they are written alike.
-struct PySinkPartition(Py<PyAny>);
+/// Either kind of sink partition: they are written alike.
+struct PySinkPartition {
+    part: Py<PyAny>,
+    /// Whether it says what it has written.
+    resumes: bool,
+}
 
 impl SinkPartition<Python3> for PySinkPartition {
     fn write_batch(&mut self, py: Python<'_>, items: PyRows) -> Result<(), PyFailure> {
         let failed = calling("write_batch");
         let items = items.into_list(py).map_err(&failed)?;
-        self.0
+        self.part
             .bind(py)
             .call_method1(pyo3::intern!(py, "write_batch"), (items,))
             .map_err(&failed)?;
         Ok(())
     }
 
+    fn snapshot(&mut self, py: Python<'_>) -> Result<Option<Saved>, PyFailure> {
+        if !self.resumes {
+            return Ok(None);
+        }
+        snapshot_of(self.part.bind(py)).map(Some)
+    }
+
     fn close(&mut self, py: Python<'_>) -> Result<(), PyFailure> {
-        self.0
+        self.part
             .bind(py)
             .call_method0(pyo3::intern!(py, "close"))
             .map_err(calling("close"))?;

@@ -3,12 +3,14 @@
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{DynamicSource, PartitionedSource, Polled, SourcePartition};
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::Saved;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::callables::{calling, instance_of, not_iterable, part_names, rows_of};
 use crate::host::{PyFailure, Python3};
+use crate::saved::{resume_state, snapshot_of};
 use crate::time::moment;
 
 /// A `FixedPartitionedSource`.
@@ -24,11 +26,13 @@ impl PartitionedSource<Python3> for PyPartitionedSource {
         py: Python<'_>,
         step: &StepId,
         part: &str,
+        resume: Option<&Saved>,
     ) -> Result<Box<dyn SourcePartition<Python3>>, PyFailure> {
+        let resume_state = resume_state(py, resume)?;
         let built = self
             .0
             .bind(py)
-            .call_method1("build_part", (&*step.0, part, py.None()))
+            .call_method1("build_part", (&*step.0, part, resume_state))
             .map_err(calling("build_part"))?;
         let part = instance_of(
             built,
@@ -36,7 +40,10 @@ impl PartitionedSource<Python3> for PyPartitionedSource {
             "StatefulSourcePartition",
             "build_part",
         )?;
-        Ok(Box::new(PySourcePartition(part)))
+        Ok(Box::new(PySourcePartition {
+            part,
+            resumes: true,
+        }))
     }
 }
 
@@ -62,12 +69,19 @@ impl DynamicSource<Python3> for PyDynamicSource {
             "StatelessSourcePartition",
             "build",
         )?;
-        Ok(Box::new(PySourcePartition(part)))
+        Ok(Box::new(PySourcePartition {
+            part,
+            resumes: false,
+        }))
     }
 }
 
-/// Either kind of source partition: as yet they are read alike.
-struct PySourcePartition(Py<PyAny>);
+/// Either kind of source partition: they are read alike.
+struct PySourcePartition {
+    part: Py<PyAny>,
+    /// Whether it says where it is.
+    resumes: bool,
+}
 
 impl SourcePartition<Python3> for PySourcePartition {
     fn next_batch(&mut self, py: Python<'_>) -> Result<Polled<Python3>, PyFailure> {
@@ -92,15 +106,22 @@ impl SourcePartition<Python3> for PySourcePartition {
     }
 
     fn next_awake(&mut self, py: Python<'_>) -> Result<Option<Micros>, PyFailure> {
-        self.0
+        self.part
             .bind(py)
             .call_method0(pyo3::intern!(py, "next_awake"))
             .and_then(|at| moment(&at, "next_awake"))
             .map_err(calling("next_awake"))
     }
 
+    fn snapshot(&mut self, py: Python<'_>) -> Result<Option<Saved>, PyFailure> {
+        if !self.resumes {
+            return Ok(None);
+        }
+        snapshot_of(self.part.bind(py)).map(Some)
+    }
+
     fn close(&mut self, py: Python<'_>) -> Result<(), PyFailure> {
-        self.0
+        self.part
             .bind(py)
             .call_method0(pyo3::intern!(py, "close"))
             .map_err(calling("close"))?;

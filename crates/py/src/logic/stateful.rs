@@ -5,11 +5,13 @@ use std::sync::Arc;
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::callables::{calling, emit_and_fate, instance_of};
 use crate::host::{PyFailure, PyKey, Python3};
+use crate::saved::{snapshot_of, unpickled};
 use crate::time::moment;
 
 /// The `builder` of `stateful_batch`.
@@ -27,6 +29,17 @@ impl StatefulBatch<Python3> for PyBuilder {
 }
 
 impl PyBuilder {
+    /// Makes the logic of a key, of what was kept of it or of `None`.
+    fn make(&self, resume_state: &Bound<'_, PyAny>) -> Result<Py<PyAny>, PyFailure> {
+        let built = self.builder.bind(resume_state.py()).call1((resume_state,));
+        instance_of(
+            built.map_err(calling("builder"))?,
+            "millstream.operators",
+            "StatefulBatchLogic",
+            "builder",
+        )
+    }
+
     /// Does as a method of the logic says.
     fn obey(
         &self,
@@ -45,14 +58,20 @@ impl KeyedLogic<Python3> for PyBuilder {
     type State = Py<PyAny>;
 
     fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<Py<PyAny>, PyFailure> {
-        let built = self.builder.bind(py).call1((py.None(),));
-        let built = built.map_err(calling("builder"))?;
-        instance_of(
-            built,
-            "millstream.operators",
-            "StatefulBatchLogic",
-            "builder",
-        )
+        self.make(&py.None().into_bound(py))
+    }
+
+    fn resume(
+        &mut self,
+        py: Python<'_>,
+        _key: &PyKey,
+        saved: &Saved,
+    ) -> Result<Py<PyAny>, PyFailure> {
+        self.make(&unpickled(py, saved)?)
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, logic: &mut Py<PyAny>) -> Result<Saved, PyFailure> {
+        snapshot_of(logic.bind(py))
     }
 
     fn on_batch(

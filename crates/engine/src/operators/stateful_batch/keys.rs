@@ -12,9 +12,11 @@ use crate::clock::Micros;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
 use crate::logic::{Asking, Emit, Fate, KeyedLogic};
+use crate::operators::stateful_batch::changes::Changes;
 use crate::operators::stateful_batch::emitting::{Emitted, Emitting};
 use crate::operators::stateful_batch::order::{Sorted, sort};
 use crate::operators::stateful_batch::timers::Timers;
+use crate::recovery::{Change, Saved};
 
 /// How long a key waits that asks for the moment that it was just notified for.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -50,6 +52,21 @@ pub(crate) trait AnyKeys<H: Host, V> {
 
     /// When the first key is to be notified, as far as they have been asked.
     fn next_due(&self) -> Option<Micros>;
+
+    /// Notes from now on which keys change.
+    fn note_changes(&mut self);
+
+    /// What became of the keys that have changed since this was last asked.
+    fn changes(&mut self, scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>>;
+
+    /// A key that there was before.
+    fn resume(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        key: H::Key,
+        saved: &Saved,
+    ) -> Result<(), Failure<H>>;
 }
 
 /// No place in a batch.
@@ -63,6 +80,8 @@ struct Slot<H: Host, S> {
     last: u32,
     /// None before the first call.
     state: Option<S>,
+    /// Whether it is among the keys that have changed.
+    has_changed: bool,
 }
 
 /// What is known of the timer of a key.
@@ -93,6 +112,8 @@ pub(crate) struct Keys<H: Host, V, L: KeyedLogic<H, V>> {
     timers: Timers,
     /// Keys to be asked when to notify them.
     unsettled: Vec<u32>,
+    /// What has changed; none if nobody wants to know.
+    changes: Option<Changes>,
     buffers: Buffers<H, V>,
 }
 
@@ -133,6 +154,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             sorted_by_text: 0,
             timers: Timers::default(),
             unsettled: Vec::new(),
+            changes: None,
             buffers: Buffers {
                 items: Vec::new(),
                 next: Vec::new(),
@@ -203,6 +225,11 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         }
         let fate = tell(&mut self.logic, scope, slot, event, &mut self.buffers)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?;
+        if let Some(changes) = &mut self.changes
+            && !std::mem::replace(&mut slot.has_changed, true)
+        {
+            changes.called.push(number);
+        }
         let rank = self.ranks[number as usize];
         emitting.take(scope, &slot.key, rank, &mut self.buffers.emit);
         match (fate, asking) {
@@ -307,6 +334,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             first: NONE,
             last: NONE,
             state: None,
+            has_changed: false,
         });
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
@@ -333,6 +361,9 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         let Some(slot) = self.slots[number as usize].take() else {
             return;
         };
+        if let Some(changes) = &mut self.changes {
+            changes.gone.push(slot.key.as_str().to_owned());
+        }
         if let Some(alarm) = self.alarms.get_mut(number as usize) {
             self.timers.set(number, alarm.due, None);
             *alarm = Alarm::default();
@@ -414,6 +445,57 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
 
     fn next_due(&self) -> Option<Micros> {
         self.timers.next()
+    }
+
+    fn note_changes(&mut self) {
+        self.changes = Some(Changes::default());
+    }
+
+    fn changes(&mut self, scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>> {
+        let Some(changes) = &mut self.changes else {
+            return Ok(Vec::new());
+        };
+        // One that is gone may have come again: what was said last counts.
+        let mut all: Vec<Change> = changes.gone.drain(..).map(|key| (key, None)).collect();
+        for number in changes.called.drain(..) {
+            let Some(slot) = &mut self.slots[number as usize] else {
+                continue;
+            };
+            // The slot may be another key's by now, which is there itself then.
+            if !std::mem::take(&mut slot.has_changed) {
+                continue;
+            }
+            let Some(state) = &mut slot.state else {
+                continue;
+            };
+            let saved = self
+                .logic
+                .snapshot(scope, state)
+                .map_err(|failure| failure.with_key(slot.key.as_str()))?;
+            all.push((slot.key.as_str().to_owned(), Some(saved)));
+        }
+        Ok(all)
+    }
+
+    fn resume(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+        key: H::Key,
+        saved: &Saved,
+    ) -> Result<(), Failure<H>> {
+        let state = self
+            .logic
+            .resume(scope, &key, saved)
+            .map_err(|failure| failure.with_key(key.as_str()))?;
+        let number = self.find_or_insert(key);
+        if let Some(slot) = &mut self.slots[number as usize] {
+            slot.state = Some(state);
+        }
+        if self.logic.asking() == Asking::Never {
+            return Ok(());
+        }
+        self.ask(context, scope, number)
     }
 }
 

@@ -4,6 +4,7 @@
 //! one worker. What a worker does with its keys is in [`keys`], free of timely;
 //! here are only the routing, and the timely operator around it.
 
+pub(crate) mod changes;
 pub(crate) mod emitting;
 pub(crate) mod keys;
 mod order;
@@ -22,13 +23,18 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
 use crate::context::Context;
-use crate::host::{Host, Key};
+use crate::epoch::Epoch;
+use crate::host::{Failure, Host, Key};
 use crate::lane::Laned;
 use crate::logic::StatefulBatch;
+use crate::operators::stateful_batch::changes::{record, restore};
+use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::outputs::Outputs;
 use crate::physical::PhysicalOperator;
+use crate::plan::StepId;
 use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
-use crate::timely_ext::receive::receive;
+use crate::timely_ext::in_epochs::{InEpochs, Next};
+use crate::timely_ext::receive::{Arrival, receive};
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
@@ -146,68 +152,111 @@ where
     operator_builder.set_notify_for(0, FrontierInterest::Always);
     let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
 
-    let step = operator.written_as.clone();
-    let mut keys = builder.start(wanted).0;
+    let mut step = Step {
+        context: context.clone(),
+        id: operator.id.clone(),
+        written_as: operator.written_as.clone(),
+        keys: builder.start(wanted).0,
+    };
+    step.attempt(|step, scope| restore(&step.context, &step.id, &mut *step.keys, scope));
     let mut settled_at = Duration::ZERO;
-    let context = context.clone();
     operator_builder.build(move |capabilities| {
-        // Held at the input's frontier, one for each output, to emit what timers and the
-        // end bring.
+        // Held at the epoch at hand, one for each output, to emit what timers and the end
+        // bring.
         let mut held = capabilities;
+        let context = step.context.clone();
+        let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
         move |frontiers| {
-            let arrivals = receive(&mut input);
+            epochs.add(receive(&mut input));
             let frontier = frontiers[0].frontier().first().copied();
             let wall = context.shared.clock.wall();
             let has_ended = frontier.is_none() && !held.is_empty();
             if context.is_halted() {
                 held.clear();
+                epochs.clear();
                 return;
             }
-            if let Some(frontier) = frontier {
-                for held in &mut held {
-                    held.downgrade(&frontier);
-                }
-            }
-            let is_due = keys.next_due().is_some_and(|at| at <= wall);
+            let todo: Vec<_> = std::iter::from_fn(|| epochs.next(frontier)).collect();
+            let is_due = step.keys.next_due().is_some_and(|at| at <= wall);
             let now = context.shared.clock.monotonic();
-            let settles = keys.is_unsettled()
-                && (arrivals.is_empty() || now.saturating_sub(settled_at) >= SETTLE_EVERY);
-            if !arrivals.is_empty() || is_due || settles || has_ended {
-                H::attach(|scope| {
-                    let work = || {
-                        for arrival in arrivals {
-                            let capability = arrival.capability;
-                            for (input, batch) in batches(&context, scope, arrival.containers) {
-                                if context.is_halted() {
-                                    return Ok(());
-                                }
-                                let pairs = batch.into_keyed(scope, &step)?;
-                                let made = keys.on_batch(&context, scope, input, pairs)?;
-                                outputs.give(&capability, made);
-                            }
+            let settles = step.keys.is_unsettled()
+                && (todo.is_empty() || now.saturating_sub(settled_at) >= SETTLE_EVERY);
+            if !todo.is_empty() || is_due || settles || has_ended {
+                step.attempt(|step, scope| {
+                    for next in todo {
+                        match next {
+                            Next::Take(arrival) => step.take(scope, arrival, &mut outputs)?,
+                            Next::Close(epoch) => step.close(scope, epoch)?,
                         }
-                        if settles {
-                            keys.settle(&context, scope)?;
-                            settled_at = now;
-                        }
-                        let made = keys.on_time(&context, scope, wall, has_ended)?;
-                        outputs.give_held(&held, made);
-                        Ok(())
-                    };
-                    if let Err(failure) = work() {
-                        context.fail(scope, &step, failure);
                     }
+                    if settles {
+                        step.keys.settle(&step.context, scope)?;
+                        settled_at = now;
+                    }
+                    // Who drains goes on later, as if this were not the end.
+                    let has_ended = has_ended && !step.context.is_draining();
+                    let made = step.keys.on_time(&step.context, scope, wall, has_ended)?;
+                    for held in &mut held {
+                        held.downgrade(&epochs.open().0);
+                    }
+                    outputs.give_held(&held, made);
+                    Ok(())
                 });
+            }
+            for held in &mut held {
+                held.downgrade(&epochs.open().0);
             }
             if has_ended {
                 held.clear();
-            } else if keys.is_unsettled() {
+            } else if step.keys.is_unsettled() {
                 // To settle them as soon as nothing arrives.
                 activator.activate();
-            } else if let Some(due) = keys.next_due() {
+            } else if let Some(due) = step.keys.next_due() {
                 timer.wake_after(due.since(context.shared.clock.wall()), now);
             }
         }
     });
     downs
+}
+
+/// The step on a worker.
+struct Step<H: Host> {
+    context: Context<H>,
+    id: StepId,
+    written_as: StepId,
+    keys: Box<dyn AnyKeys<H, H::Item>>,
+}
+
+impl<H: Host> Step<H> {
+    /// Does something attached; if it fails, the run stops.
+    fn attempt(&mut self, work: impl FnOnce(&mut Self, H::Scope<'_>) -> Result<(), Failure<H>>) {
+        H::attach(|scope| {
+            if let Err(failure) = work(self, scope) {
+                self.context.fail(scope, &self.written_as, failure);
+            }
+        });
+    }
+
+    /// Takes in what arrived together.
+    fn take<C: Delivery<H>>(
+        &mut self,
+        scope: H::Scope<'_>,
+        arrival: Arrival<C>,
+        outputs: &mut Outputs<H>,
+    ) -> Result<(), Failure<H>> {
+        for (input, batch) in batches(&self.context, scope, arrival.containers) {
+            if self.context.is_halted() {
+                return Ok(());
+            }
+            let pairs = batch.into_keyed(scope, &self.written_as)?;
+            let made = self.keys.on_batch(&self.context, scope, input, pairs)?;
+            outputs.give(&arrival.capability, made);
+        }
+        Ok(())
+    }
+
+    /// An epoch is over.
+    fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
+        record(&self.context, &self.id, &mut *self.keys, scope, epoch)
+    }
 }

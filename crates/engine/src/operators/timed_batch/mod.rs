@@ -8,6 +8,8 @@
 mod stamp;
 mod turns;
 
+pub(crate) use turns::watermark_step;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
 use crate::context::Context;
-use crate::host::{Failure, Host};
+use crate::host::Host;
 use crate::lane::Lane;
 use crate::logic::TimedBatch;
 use crate::operators::stateful_batch::outputs::Outputs;
@@ -26,7 +28,8 @@ use crate::operators::timed_batch::stamp::stamp;
 use crate::operators::timed_batch::turns::Turns;
 use crate::physical::PhysicalOperator;
 use crate::timely_ext::exchange::{Parcel, by_address};
-use crate::timely_ext::receive::{Arrival, receive};
+use crate::timely_ext::in_epochs::{InEpochs, Next};
+use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::{BatchStream, Time};
 
@@ -108,17 +111,15 @@ where
     operator_builder.set_notify_for(0, FrontierInterest::Always);
     let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
 
-    let step = operator.written_as.clone();
-    let mut turns = Turns::new(context, builder, wanted);
+    let mut turns = Turns::new(context, operator, builder, wanted);
+    turns.attempt(Turns::restore);
     // When to look whether a key is due.
     let mut look_at: Option<Duration> = None;
     let context = context.clone();
     operator_builder.build(move |capabilities| {
-        // Held at the input's frontier, one for each output, to emit what time and the end
-        // bring.
+        // Held at the epoch at hand, one for each output, to emit what time and the end bring.
         let mut held = capabilities;
-        // What came before all workers had said which lanes they have.
-        let mut waiting: Vec<Arrival<Parcel<News<H>>>> = Vec::new();
+        let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
         move |frontiers| {
             for mut arrival in receive(&mut input) {
                 for parcel in &mut arrival.containers {
@@ -126,51 +127,42 @@ where
                         turns.begin(parcel.partition, std::mem::take(lanes));
                     }
                 }
-                waiting.push(arrival);
+                epochs.add([arrival]);
             }
             let frontier = frontiers[0].frontier().first().copied();
             let has_ended = frontier.is_none() && !held.is_empty();
             if context.is_halted() {
                 held.clear();
-                waiting.clear();
+                epochs.clear();
                 return;
-            }
-            if let Some(frontier) = frontier {
-                for held in &mut held {
-                    held.downgrade(&frontier);
-                }
             }
             let now = context.shared.clock.monotonic();
             let is_due = look_at.is_some_and(|at| at <= now);
-            let arrivals = if turns.have_all_begun() {
-                std::mem::take(&mut waiting)
-            } else {
-                Vec::new()
-            };
-            if !arrivals.is_empty() || is_due || has_ended {
-                let work = |scope: H::Scope<'_>| -> Result<(), Failure<H>> {
-                    for arrival in arrivals {
-                        for parcel in arrival.containers {
-                            context.shared.room.give_back(parcel.weight);
-                            if context.is_halted() {
-                                return Ok(());
-                            }
-                            let made = turns.hear(scope, parcel.partition, parcel.batch)?;
-                            outputs.give(&arrival.capability, made);
+            let mut todo = Vec::new();
+            if turns.have_all_begun() {
+                todo.extend(std::iter::from_fn(|| epochs.next(frontier)));
+            }
+            if !todo.is_empty() || is_due || has_ended {
+                turns.attempt(|turns, scope| {
+                    for next in todo {
+                        match next {
+                            Next::Take(arrival) => turns.take(scope, arrival, &mut outputs)?,
+                            Next::Close(epoch) => turns.close(scope, epoch)?,
                         }
                     }
                     if is_due || has_ended {
-                        let made = turns.pass(scope, has_ended)?;
-                        outputs.give_held(&held, made);
+                        for held in &mut held {
+                            held.downgrade(&epochs.open().0);
+                        }
+                        outputs.give_held(&held, turns.pass(scope, has_ended)?);
                     }
-                    look_at = turns.next_look(scope)?.map(|wait| now.saturating_add(wait));
+                    let wait = turns.next_look(scope)?;
+                    look_at = wait.map(|wait| now.saturating_add(wait));
                     Ok(())
-                };
-                H::attach(|scope| {
-                    if let Err(failure) = work(scope) {
-                        context.fail(scope, &step, failure);
-                    }
                 });
+            }
+            for held in &mut held {
+                held.downgrade(&epochs.open().0);
             }
             if has_ended {
                 held.clear();

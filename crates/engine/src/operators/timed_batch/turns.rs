@@ -9,13 +9,21 @@ use std::time::Duration;
 
 use crate::clock::Micros;
 use crate::context::Context;
+use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::lane::Lane;
 use crate::logic::{TimedBatch, TimedItem};
+use crate::operators::stateful_batch::changes::{record, restore};
 use crate::operators::stateful_batch::emitting::Emitted;
 use crate::operators::stateful_batch::keys::AnyKeys;
+use crate::operators::stateful_batch::outputs::Outputs;
 use crate::operators::timed_batch::News;
-use crate::window::{Lanes, Timed};
+use crate::physical::PhysicalOperator;
+use crate::plan::StepId;
+use crate::recovery::{Codec, Saved};
+use crate::timely_ext::exchange::Parcel;
+use crate::timely_ext::receive::Arrival;
+use crate::window::{Lanes, START_OF_TIME, Timed};
 
 /// How long to wait where the user names a moment that has passed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -26,6 +34,8 @@ type LaneOfWorker = (usize, Lane);
 /// The keys of a worker, and the watermark that they go by.
 pub(super) struct Turns<H: Host> {
     context: Context<H>,
+    id: StepId,
+    written_as: StepId,
     builder: Arc<dyn TimedBatch<H>>,
     keys: Box<dyn AnyKeys<H, TimedItem<H>>>,
     /// All lanes there are, as far as workers have said.
@@ -34,22 +44,82 @@ pub(super) struct Turns<H: Host> {
     awaited: usize,
     /// None before the first turn.
     lanes: Option<Lanes<LaneOfWorker>>,
+    /// The watermark with which the run begins.
+    resumed: i64,
 }
 
 impl<H: Host> Turns<H> {
     pub(super) fn new(
         context: &Context<H>,
+        operator: &PhysicalOperator<H>,
         builder: &Arc<dyn TimedBatch<H>>,
         wanted: &[bool],
     ) -> Self {
         Self {
             context: context.clone(),
+            id: operator.id.clone(),
+            written_as: operator.written_as.clone(),
             builder: Arc::clone(builder),
             keys: builder.start(wanted).0,
             begun: Vec::new(),
             awaited: context.workers,
             lanes: None,
+            resumed: START_OF_TIME,
         }
+    }
+
+    /// Does something attached; if it fails, the run stops.
+    pub(super) fn attempt(
+        &mut self,
+        work: impl FnOnce(&mut Self, H::Scope<'_>) -> Result<(), Failure<H>>,
+    ) {
+        H::attach(|scope| {
+            if let Err(failure) = work(self, scope) {
+                self.context.fail(scope, &self.written_as, failure);
+            }
+        });
+    }
+
+    /// Takes over the keys, and the watermark, that an earlier run kept.
+    pub(super) fn restore(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+        restore(&self.context, &self.id, &mut *self.keys, scope)?;
+        // What each worker kept differs by no more than how long messages took. A window
+        // that has closed anywhere may not open again.
+        let kept = self.context.take_restored(&watermark_step(&self.id));
+        let watermarks = kept.iter().filter_map(|(_, saved)| watermark_of(saved));
+        self.resumed = watermarks.max().unwrap_or(START_OF_TIME);
+        Ok(())
+    }
+
+    /// Takes in what arrived together.
+    pub(super) fn take(
+        &mut self,
+        scope: H::Scope<'_>,
+        arrival: Arrival<Parcel<News<H>>>,
+        outputs: &mut Outputs<H>,
+    ) -> Result<(), Failure<H>> {
+        for parcel in arrival.containers {
+            self.context.shared.room.give_back(parcel.weight);
+            if self.context.is_halted() {
+                return Ok(());
+            }
+            let made = self.hear(scope, parcel.partition, parcel.batch)?;
+            outputs.give(&arrival.capability, made);
+        }
+        Ok(())
+    }
+
+    /// An epoch is over.
+    pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
+        record(&self.context, &self.id, &mut *self.keys, scope, epoch)?;
+        if let Some((recorder, lanes)) = self.context.recorder.as_ref().zip(self.lanes.as_ref()) {
+            let kept = (
+                self.context.worker.to_string(),
+                Some(saved_watermark(lanes.watermark())),
+            );
+            recorder.record(&watermark_step(&self.id), epoch, vec![kept]);
+        }
+        Ok(())
     }
 
     /// Hears which lanes a worker has.
@@ -66,13 +136,16 @@ impl<H: Host> Turns<H> {
     }
 
     /// Takes the news of a worker.
-    pub(super) fn hear(
+    fn hear(
         &mut self,
         scope: H::Scope<'_>,
         from: usize,
         news: News<H>,
     ) -> Result<Emitted<H>, Failure<H>> {
-        let lanes = advance(&*self.builder, scope, &self.begun, &mut self.lanes)?;
+        self.advance(scope)?;
+        let Some(lanes) = &mut self.lanes else {
+            return Ok(Emitted::<H>::default());
+        };
         let mut values = Vec::new();
         match news {
             News::Begins(_) => {}
@@ -113,10 +186,26 @@ impl<H: Host> Turns<H> {
         scope: H::Scope<'_>,
         has_ended: bool,
     ) -> Result<Emitted<H>, Failure<H>> {
-        let lanes = advance(&*self.builder, scope, &self.begun, &mut self.lanes)?;
-        let watermark = lanes.watermark();
+        let watermark = self.advance(scope)?;
         self.keys.advance(watermark);
+        // Who drains goes on later, as if this were not the end.
+        let has_ended = has_ended && !self.context.is_draining();
         self.notify(scope, watermark, has_ended)
+    }
+
+    /// Lets time pass. Gives the watermark.
+    fn advance(&mut self, scope: H::Scope<'_>) -> Result<i64, Failure<H>> {
+        let now = self.builder.now(scope)?;
+        let lanes = self.lanes.get_or_insert_with(|| {
+            let (clock, timeout) = (self.builder.clock(), self.builder.idle_timeout());
+            let mut lanes = Lanes::resume(clock, timeout, self.resumed, now);
+            for &lane in &self.begun {
+                lanes.open(lane);
+            }
+            lanes
+        });
+        lanes.advance(now);
+        Ok(lanes.watermark())
     }
 
     fn notify(
@@ -142,21 +231,19 @@ impl<H: Host> Turns<H> {
     }
 }
 
-/// The lanes as they are now.
-fn advance<'lanes, H: Host>(
-    builder: &dyn TimedBatch<H>,
-    scope: H::Scope<'_>,
-    begun: &[LaneOfWorker],
-    lanes: &'lanes mut Option<Lanes<LaneOfWorker>>,
-) -> Result<&'lanes mut Lanes<LaneOfWorker>, Failure<H>> {
-    let now = builder.now(scope)?;
-    let lanes = lanes.get_or_insert_with(|| {
-        let mut lanes = Lanes::new(builder.clock(), builder.idle_timeout(), now);
-        for &lane in begun {
-            lanes.open(lane);
-        }
-        lanes
-    });
-    lanes.advance(now);
-    Ok(lanes)
+/// What the watermark of a step is kept under, beside its keys.
+pub(crate) fn watermark_step(step: &StepId) -> StepId {
+    StepId(format!("{step}.watermark").into())
+}
+
+fn saved_watermark(watermark: i64) -> Saved {
+    Saved {
+        codec: Codec::Native,
+        payload: watermark.to_le_bytes().to_vec(),
+    }
+}
+
+fn watermark_of(saved: &Saved) -> Option<i64> {
+    let bytes = saved.payload.as_slice().try_into().ok()?;
+    Some(i64::from_le_bytes(bytes))
 }

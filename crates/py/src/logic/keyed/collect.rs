@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::callables::calling;
 use crate::host::{PyFailure, PyKey, Python3};
+use crate::saved::{pickled_of, reading, unpickled};
 
 /// How large and how old a list may become.
 #[derive(Clone, Copy)]
@@ -50,6 +52,20 @@ impl KeyedLogic<Python3> for CollectStep {
             values: Vec::new(),
             timeout_at: None,
         })
+    }
+
+    fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
+        let (values, timeout_at): (Vec<Py<PyAny>>, Option<i64>) =
+            unpickled(py, saved)?.extract().map_err(reading)?;
+        Ok(State {
+            values,
+            timeout_at: timeout_at.map(Micros),
+        })
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, state: &mut State) -> Result<Saved, PyFailure> {
+        let timeout_at = state.timeout_at.map(|at| at.0);
+        pickled_of(py, (&state.values, timeout_at))
     }
 
     fn on_batch(

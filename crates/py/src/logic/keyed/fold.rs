@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
@@ -11,6 +12,7 @@ use crate::callables::calling;
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::aggregate::{Aggregates, Aggregators};
 use crate::logic::keyed::Function;
+use crate::saved::{pickled_of, reading, unpickled};
 
 /// How values are combined.
 pub(crate) enum Fold {
@@ -39,6 +41,21 @@ pub(crate) enum State {
 }
 
 impl Fold {
+    /// The state of a key, of what was kept of it: what is in it, in a tuple.
+    fn read(&self, kept: Bound<'_, PyAny>) -> Result<State, PyFailure> {
+        let py = kept.py();
+        let parts: Vec<Py<PyAny>> = kept.extract().map_err(reading)?;
+        Ok(match (self, parts.as_slice()) {
+            (Self::Count, [count]) => State::Count(count.extract(py).map_err(reading)?),
+            (Self::Aggregate(aggregators), [kept]) => {
+                State::Aggregates(aggregators.read_saved(kept.bind(py))?)
+            }
+            (_, [value]) => State::Value(value.clone_ref(py)),
+            (_, [best, measure]) => State::Best(best.clone_ref(py), measure.clone_ref(py)),
+            _ => State::Nothing,
+        })
+    }
+
     fn open(&self, py: Python<'_>) -> Result<State, PyFailure> {
         Ok(match self {
             Self::By { builder, .. } => {
@@ -116,6 +133,20 @@ impl KeyedLogic<Python3> for FoldStep {
 
     fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
         self.0.open(py)
+    }
+
+    fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
+        self.0.read(unpickled(py, saved)?)
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, state: &mut State) -> Result<Saved, PyFailure> {
+        match state {
+            State::Nothing => pickled_of(py, ()),
+            State::Count(count) => pickled_of(py, (*count,)),
+            State::Value(value) => pickled_of(py, (&*value,)),
+            State::Best(best, measure) => pickled_of(py, (&*best, &*measure)),
+            State::Aggregates(aggregates) => pickled_of(py, (aggregates.save(py)?,)),
+        }
     }
 
     fn on_batch(

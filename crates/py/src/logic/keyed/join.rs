@@ -4,11 +4,13 @@
 
 use millstream_engine::join::{Insert, Sides};
 use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::callables::calling;
 use crate::host::{PyFailure, PyKey, Python3};
+use crate::saved::{pickled_of, reading, unpickled};
 
 /// When to emit the values of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,21 @@ impl KeyedLogic<Python3> for JoinLogic {
 
     fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
         Ok(Sides::new(self.step.sides))
+    }
+
+    fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
+        let sides: Vec<Vec<Py<PyAny>>> = unpickled(py, saved)?.extract().map_err(reading)?;
+        let mut seen = Sides::new(self.step.sides);
+        for (side, values) in sides.into_iter().enumerate() {
+            for value in values {
+                seen.insert(Insert::Product, side, value);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, seen: &mut State) -> Result<Saved, PyFailure> {
+        pickled_of(py, seen.sides().collect::<Vec<_>>())
     }
 
     fn on_batch(

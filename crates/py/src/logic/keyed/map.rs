@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::callables::{extend, is_iterable};
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::keyed::Function;
+use crate::saved::{pickled, unpickled};
 
 /// A step with a mapper, for all workers.
 #[derive(Clone)]
@@ -86,6 +88,15 @@ impl KeyedLogic<Python3> for MapStep {
 
     fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
         Ok(None)
+    }
+
+    fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
+        Ok(Some(unpickled(py, saved)?.unbind()))
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, state: &mut State) -> Result<Saved, PyFailure> {
+        let none = py.None();
+        pickled(state.as_ref().unwrap_or(&none).bind(py))
     }
 
     fn on_batch(

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 
 use crate::callables::{calling, emit_and_fate, is_a};
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::keyed::Function;
+use crate::saved::{pickled, snapshot_of, unpickled};
 use crate::time::moment;
 
 /// The `builder` of `stateful`.
@@ -21,8 +23,9 @@ impl StatefulBatch<Python3> for StatefulStep {
     }
 }
 
-fn make(py: Python<'_>, builder: &Function) -> Result<Py<PyAny>, PyFailure> {
-    let built = builder.callable.bind(py).call1((py.None(),));
+fn make(builder: &Function, resume_state: &Bound<'_, PyAny>) -> Result<Py<PyAny>, PyFailure> {
+    let py = resume_state.py();
+    let built = builder.callable.bind(py).call1((resume_state,));
     let built = built.map_err(calling(builder.role))?;
     if is_a(&built, "millstream.operators", "StatefulLogic")? {
         return Ok(built.unbind());
@@ -55,7 +58,19 @@ impl KeyedLogic<Python3> for StatefulStep {
     type State = State;
 
     fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
-        make(py, &self.0).map(Some)
+        make(&self.0, &py.None().into_bound(py)).map(Some)
+    }
+
+    fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
+        make(&self.0, &unpickled(py, saved)?).map(Some)
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, state: &mut State) -> Result<Saved, PyFailure> {
+        let none = py.None();
+        match state {
+            Some(logic) => snapshot_of(logic.bind(py)),
+            None => pickled(none.bind(py)),
+        }
     }
 
     fn on_batch(
@@ -69,7 +84,7 @@ impl KeyedLogic<Python3> for StatefulStep {
         for value in values.drain(..) {
             let logic = match state {
                 Some(logic) => logic,
-                None => state.insert(make(py, &self.0)?),
+                None => state.insert(make(&self.0, &py.None().into_bound(py))?),
             };
             let logic = logic.bind(py);
             let returned = logic

@@ -10,6 +10,7 @@ use crate::callables::{calling, extend, is_a, is_iterable, wrong_return};
 use crate::host::PyFailure;
 use crate::logic::aggregate::{Aggregates, Aggregators};
 use crate::logic::keyed::Function;
+use crate::saved::reading;
 
 /// The user's logic.
 #[derive(Clone)]
@@ -44,6 +45,31 @@ pub(crate) enum WindowState {
 }
 
 impl WindowFold {
+    /// What is kept of a window.
+    pub(super) fn save(&self, py: Python<'_>, state: &WindowState) -> Result<Py<PyAny>, PyFailure> {
+        match (self, state) {
+            (_, WindowState::Count(count)) => Ok(PyInt::new(py, *count).into_any().unbind()),
+            (_, WindowState::Aggregates(aggregates)) => aggregates.save(py),
+            (Self::Logic(_), WindowState::Object(logic)) => {
+                let snapshot = logic.bind(py).call_method0("snapshot");
+                Ok(snapshot.map_err(calling("snapshot"))?.unbind())
+            }
+            (_, WindowState::Object(state)) => Ok(state.clone_ref(py)),
+        }
+    }
+
+    /// A window of what was kept of it.
+    pub(super) fn resume(&self, kept: &Bound<'_, PyAny>) -> Result<WindowState, PyFailure> {
+        match self {
+            Self::Count => Ok(WindowState::Count(kept.extract().map_err(reading)?)),
+            Self::Aggregate { aggregators, .. } => {
+                Ok(WindowState::Aggregates(aggregators.read_saved(kept)?))
+            }
+            Self::Logic(builder) => make_logic(builder, kept),
+            Self::Fold { .. } => Ok(WindowState::Object(kept.clone().unbind())),
+        }
+    }
+
     /// Calls a method of a user's `WindowLogic`, and emits what it returns.
     fn tell(
         builder: &Function,
@@ -89,14 +115,7 @@ impl Fold<Py<PyAny>> for WindowFold {
                     built.map_err(calling(builder.role))?.unbind(),
                 ))
             }
-            Self::Logic(builder) => {
-                let built = builder.callable.bind(py).call1((py.None(),));
-                let built = built.map_err(calling(builder.role))?;
-                if is_a(&built, super::PACKAGE, "WindowLogic")? {
-                    return Ok(WindowState::Object(built.unbind()));
-                }
-                Err(builder.wrong_return("a `WindowLogic`", &built))
-            }
+            Self::Logic(builder) => make_logic(builder, &py.None().into_bound(py)),
         }
     }
 
@@ -189,4 +208,20 @@ impl Fold<Py<PyAny>> for WindowFold {
     fn clone_value(&self, py: Python<'_>, value: &Py<PyAny>) -> Py<PyAny> {
         value.clone_ref(py)
     }
+}
+
+/// Makes the user's object for a window, of what was kept of it or of `None`.
+fn make_logic(
+    builder: &Function,
+    resume_state: &Bound<'_, PyAny>,
+) -> Result<WindowState, PyFailure> {
+    let built = builder
+        .callable
+        .bind(resume_state.py())
+        .call1((resume_state,));
+    let built = built.map_err(calling(builder.role))?;
+    if is_a(&built, super::PACKAGE, "WindowLogic")? {
+        return Ok(WindowState::Object(built.unbind()));
+    }
+    Err(builder.wrong_return("a `WindowLogic`", &built))
 }

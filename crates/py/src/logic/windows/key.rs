@@ -3,11 +3,13 @@
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::Saved;
 use millstream_engine::window::{KeyWindows, WindowStep, Windowing};
 use pyo3::prelude::*;
 
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::windows::ports::{Ports, heard};
+use crate::logic::windows::saved::{resume, save};
 use crate::logic::windows::{EventTime, WindowFold};
 
 /// A windowing step, for all workers.
@@ -41,6 +43,24 @@ impl KeyedLogic<Python3> for Windows {
 
     fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<Self::State, PyFailure> {
         Ok(KeyWindows::new(self.time.now(py, &self.step)?))
+    }
+
+    fn resume(
+        &mut self,
+        py: Python<'_>,
+        _key: &PyKey,
+        saved: &Saved,
+    ) -> Result<Self::State, PyFailure> {
+        resume(
+            py,
+            self.shared.fold(),
+            saved,
+            self.time.now(py, &self.step)?,
+        )
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, key: &mut Self::State) -> Result<Saved, PyFailure> {
+        save(py, self.shared.fold(), key)
     }
 
     fn on_batch(

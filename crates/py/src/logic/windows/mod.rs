@@ -7,6 +7,7 @@ mod clock;
 mod fold;
 mod key;
 mod ports;
+mod saved;
 mod stream;
 
 pub(crate) use clock::EventTime;

@@ -5,11 +5,13 @@
 use millstream_engine::clock::Micros;
 use millstream_engine::logic::{Asking, Emit, Fate, KeyedLogic, KeyedStep, TimedBatch, TimedItem};
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::Saved;
 use millstream_engine::window::{Clock, KeyWindows, START_OF_TIME, WindowStep, Windowing};
 use pyo3::prelude::*;
 
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::windows::ports::{Ports, heard};
+use crate::logic::windows::saved::{resume, save};
 use crate::logic::windows::{EventTime, WindowFold};
 
 /// A windowing step on a stream that has one watermark, for all workers.
@@ -74,6 +76,20 @@ impl KeyedLogic<Python3, TimedItem<Python3>> for StreamWindows {
     fn build(&mut self, _py: Python<'_>, _key: &PyKey) -> Result<Self::State, PyFailure> {
         // Its own clock is never read.
         Ok(KeyWindows::new(Micros(0)))
+    }
+
+    fn resume(
+        &mut self,
+        py: Python<'_>,
+        _key: &PyKey,
+        saved: &Saved,
+    ) -> Result<Self::State, PyFailure> {
+        // Its own clock is never read.
+        resume(py, self.shared.fold(), saved, Micros(0))
+    }
+
+    fn snapshot(&mut self, py: Python<'_>, key: &mut Self::State) -> Result<Saved, PyFailure> {
+        save(py, self.shared.fold(), key)
     }
 
     fn on_batch(

@@ -1,0 +1,48 @@
+//! Which keys have changed in the epoch at hand, for the store.
+
+use crate::context::Context;
+use crate::epoch::Epoch;
+use crate::host::{Failure, Host};
+use crate::operators::stateful_batch::keys::AnyKeys;
+use crate::plan::StepId;
+
+/// Which keys have changed.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// The slots of those that were called.
+    pub(super) called: Vec<u32>,
+    /// Those that are gone, or were for a while.
+    pub(super) gone: Vec<String>,
+}
+
+/// Gives a step the keys that an earlier run kept of it, and notes from now on what changes.
+pub(crate) fn restore<H: Host, V>(
+    context: &Context<H>,
+    step: &StepId,
+    keys: &mut dyn AnyKeys<H, V>,
+    scope: H::Scope<'_>,
+) -> Result<(), Failure<H>> {
+    if context.recorder.is_none() {
+        return Ok(());
+    }
+    keys.note_changes();
+    for (key, saved) in context.take_restored(step) {
+        let key = H::key(scope, &key)?;
+        keys.resume(context, scope, key, &saved)?;
+    }
+    Ok(())
+}
+
+/// Hands over what changed in an epoch that is over.
+pub(crate) fn record<H: Host, V>(
+    context: &Context<H>,
+    step: &StepId,
+    keys: &mut dyn AnyKeys<H, V>,
+    scope: H::Scope<'_>,
+    epoch: Epoch,
+) -> Result<(), Failure<H>> {
+    if let Some(recorder) = &context.recorder {
+        recorder.record(step, epoch, keys.changes(scope)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What a run keeps, to go on from after a stop.
+//!
+//! State at the beginning of an epoch is what all items of the epochs before it made of it. So
+//! whoever keeps something (a source partition its position, a step the state of its keys, a
+//! sink partition what it has written) takes an epoch's items only when all of the epochs
+//! before are over ([`timely_ext::in_epochs`](crate::timely_ext)), and hands over what changed
+//! when the epoch is over for it: to the store's own thread, without waiting for the disk.
+//!
+//! When is an epoch over for a worker? A [`Recorder`] watches the ends of all its streams:
+//! every sink, dynamic ones too, and what nobody takes. When the frontier there has passed an
+//! epoch, everything that there was of it has been worked off, recorded and written.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+pub use millstream_recovery::frame::Codec;
+use millstream_recovery::id::{self, StateKey, WorkerIndex};
+pub use millstream_recovery::protocol::resume::Changes;
+pub use millstream_recovery::protocol::retry::RetryPolicy;
+use millstream_recovery::session::Session;
+use millstream_recovery::store::Record;
+/// State as bytes.
+pub use millstream_recovery::store::State as Saved;
+use timely::dataflow::Stream;
+use timely::dataflow::operators::probe::{Handle, Probe};
+
+use crate::epoch::Epoch;
+use crate::host::Host;
+use crate::plan::StepId;
+use crate::timely_ext::{BatchStream, Time};
+
+/// Where a run keeps what it needs to be resumed, and how.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The directory of the store.
+    pub directory: PathBuf,
+    /// What has become of steps that the store has state of.
+    pub changes: Changes,
+    /// How long to bear with a store that can't be written.
+    pub retry: RetryPolicy,
+}
+
+/// What an earlier run kept of some steps, for one worker.
+pub(crate) type Restored = HashMap<StepId, Vec<(String, Saved)>>;
+
+/// What became of a key, or of a partition, in an epoch: its state, or none if it is gone.
+pub(crate) type Change = (String, Option<Saved>);
+
+/// Hands over what one worker has to keep, and says how far it has come.
+pub(crate) struct Recorder {
+    session: Session,
+    worker: WorkerIndex,
+    /// The ends of all streams.
+    ends: Handle<Time>,
+    /// How far they had come when last looked at.
+    told: RefCell<Progress>,
+}
+
+/// How far a worker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    In(Time),
+    Finished,
+}
+
+impl Recorder {
+    pub(crate) fn new(session: Session, worker: usize, resume: Epoch) -> Self {
+        Self {
+            session,
+            worker: worker_index(worker),
+            ends: Handle::new(),
+            told: RefCell::new(Progress::In(resume.0)),
+        }
+    }
+
+    /// Watches the end of a stream that nobody takes.
+    pub(crate) fn watch<H: Host>(&self, stream: BatchStream<'_, H>) {
+        stream.batches.probe_with(&self.ends);
+    }
+
+    /// Watches how far an operator has come that makes nothing.
+    pub(crate) fn watch_clock(&self, clock: Stream<'_, Time, Vec<()>>) {
+        clock.probe_with(&self.ends);
+    }
+
+    /// Hands over what changed in an epoch, before its end shows. Waits only for a store that
+    /// has fallen far behind. If it has failed, the run is about to be told.
+    pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let record = |(key, state)| Record {
+            step: id::StepId(step.to_string()),
+            key: StateKey(key),
+            epoch: id::Epoch(epoch.0),
+            state,
+        };
+        let _ = self
+            .session
+            .record(changes.into_iter().map(record).collect());
+    }
+
+    /// Says how far this worker has come, if that is farther than it last was. `newest` is the
+    /// newest epoch that any source has begun.
+    pub(crate) fn tell(&self, newest: Epoch) {
+        let progress = self.ends.with_frontier(|frontier| {
+            frontier
+                .first()
+                .map_or(Progress::Finished, |epoch| Progress::In(*epoch))
+        });
+        if progress == *self.told.borrow() {
+            return;
+        }
+        *self.told.borrow_mut() = progress;
+        match progress {
+            Progress::In(epoch) => self.session.passed(self.worker, id::Epoch(epoch)),
+            Progress::Finished => self.session.finished(self.worker, id::Epoch(newest.0)),
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("worker", &self.worker)
+            .field("told", &self.told)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hands over what became of some keys in an epoch.
+pub(crate) fn record(session: &Session, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
+    if changes.is_empty() {
+        return;
+    }
+    let record = |(key, state)| Record {
+        step: id::StepId(step.to_string()),
+        key: StateKey(key),
+        epoch: id::Epoch(epoch.0),
+        state,
+    };
+    // If the store has failed, the run is being told already.
+    let _ = session.record(changes.into_iter().map(record).collect());
+}
+
+/// The number of a worker, as the store knows it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "more workers than fit have no threads"
+)]
+fn worker_index(worker: usize) -> WorkerIndex {
+    WorkerIndex(worker as u32)
+}

@@ -1,0 +1,218 @@
+//! Going on from where an earlier run stopped: what the dataflow says of itself to the store,
+//! and what of the store goes to which worker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millstream_recovery::id::{self, FlowId};
+use millstream_recovery::protocol::manifest::{SchemaVersion, StepKind};
+use millstream_recovery::protocol::resume::{Flow, FlowStep};
+use millstream_recovery::session::{self, Event, Opened, Opening, Session};
+
+use crate::context::Shared;
+use crate::epoch::Epoch;
+use crate::error::Error;
+use crate::halt::Reason;
+use crate::host::{Host, stable_hash};
+use crate::operators::timed_batch::watermark_step;
+use crate::partitions::Assigned;
+use crate::physical::{Kind, Physical};
+use crate::plan::{Core, Sink, Source, StepId};
+use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record};
+
+/// How state is laid out, of steps whose author doesn't say.
+const SCHEMA: SchemaVersion = SchemaVersion(1);
+
+/// How many bytes of snapshots may wait for the store.
+const ROOM: usize = 64 << 20;
+
+/// How long to wait at the end for the store, beyond what it takes to bear with a busy disk.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Who owns the partitions of each partitioned source and sink.
+type Partitions = HashMap<StepId, Vec<Assigned>>;
+
+/// Opens the store of a run.
+pub(crate) fn open<H: Host>(
+    physical: &Physical<H>,
+    recovery: &Recovery,
+    workers: usize,
+    started: i64,
+) -> Result<Opened, Error<H>> {
+    let opening = Opening {
+        directory: recovery.directory.clone(),
+        flow: flow_of(physical),
+        changes: recovery.changes.clone(),
+        workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        sinks: 0,
+        started,
+        retry: recovery.retry.clone(),
+        room: ROOM,
+    };
+    session::open(opening).map_err(|error| Error::Recovery(Arc::new(error)))
+}
+
+/// What the dataflow keeps something of.
+fn flow_of<H: Host>(physical: &Physical<H>) -> Flow {
+    let mut steps = BTreeMap::new();
+    let mut keep = |step: &StepId, kind| {
+        let step = id::StepId(step.to_string());
+        let form = FlowStep {
+            kind,
+            schema: SCHEMA,
+            oldest_readable: SCHEMA,
+        };
+        steps.insert(step, form);
+    };
+    for operator in &physical.operators {
+        match &operator.kind {
+            Kind::Core(Core::Input(Source::Partitioned(_))) => keep(&operator.id, StepKind::Source),
+            Kind::Core(Core::Output(Sink::Partitioned(_))) => keep(&operator.id, StepKind::Sink),
+            Kind::Core(Core::StatefulBatch(_)) => keep(&operator.id, StepKind::Stateful),
+            Kind::Core(Core::TimedBatch(_)) => {
+                keep(&operator.id, StepKind::Stateful);
+                keep(&watermark_step(&operator.id), StepKind::Stateful);
+            }
+            _ => {}
+        }
+    }
+    Flow {
+        id: FlowId(physical.flow_id.clone()),
+        steps,
+    }
+}
+
+/// The store of a run that is on.
+#[derive(Clone)]
+pub(crate) struct Keeping {
+    session: Session,
+    /// What each worker begins with, until it takes it.
+    restored: Arc<Mutex<Vec<Restored>>>,
+}
+
+impl Keeping {
+    /// Begins to keep what the run makes. If the store fails, the run stops.
+    pub(crate) fn begin<H: Host>(
+        opened: Opened,
+        found: Found,
+        shared: &Arc<Shared<H>>,
+    ) -> Result<Self, Error<H>> {
+        let halts = Arc::downgrade(shared);
+        let session = opened
+            .run(move |event| {
+                if let Event::Failed(error) = event
+                    && let Some(shared) = halts.upgrade()
+                {
+                    shared.halt.raise(Reason::Failed(Error::Recovery(error)));
+                }
+            })
+            .map_err(|error| Error::Recovery(Arc::new(error)))?;
+        let first = shared.first_epoch;
+        for (step, change) in found.dropped {
+            record(&session, &step, first, vec![change]);
+        }
+        Ok(Self {
+            session,
+            restored: Arc::new(Mutex::new(found.workers)),
+        })
+    }
+
+    /// What hands over for a worker.
+    pub(crate) fn recorder(&self, worker: usize, first: Epoch) -> Recorder {
+        Recorder::new(self.session.clone(), worker, first)
+    }
+
+    /// What a worker begins with.
+    pub(crate) fn restored(&self, worker: usize) -> Restored {
+        let mut all = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_mut(worker).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Waits until everything is kept.
+    pub(crate) fn finish<H: Host>(self) -> Result<(), Error<H>> {
+        match self.session.finish(DEADLINE) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::Recovery(Arc::new(error))),
+        }
+    }
+
+    /// Leaves the store as it is. A later run goes on from what it has.
+    pub(crate) fn abandon(self) {
+        self.session.abandon();
+    }
+}
+
+/// What the store has, for each worker.
+pub(crate) struct Found {
+    pub(crate) workers: Vec<Restored>,
+    /// What was given up: to be forgotten with the first commit.
+    pub(crate) dropped: Vec<(StepId, Change)>,
+}
+
+/// Reads what the store has, once, and deals it out to the workers.
+pub(crate) fn load<H: Host>(
+    opened: &Opened,
+    physical: &Physical<H>,
+    partitions: &Partitions,
+    recovery: &Recovery,
+    workers: usize,
+) -> Result<Found, Error<H>> {
+    let watermarks: Vec<StepId> = physical
+        .operators
+        .iter()
+        .filter(|operator| matches!(operator.kind, Kind::Core(Core::TimedBatch(_))))
+        .map(|operator| watermark_step(&operator.id))
+        .collect();
+    let mut found = Found {
+        workers: (0..workers).map(|_| Restored::new()).collect(),
+        dropped: Vec::new(),
+    };
+    let mut gone: Option<(StepId, String)> = None;
+    opened
+        .load(&mut |state| {
+            let step = StepId(state.step.into());
+            let saved = Saved {
+                codec: state.codec,
+                payload: state.payload.to_vec(),
+            };
+            let key = state.key.to_owned();
+            if watermarks.contains(&step) {
+                for worker in &mut found.workers {
+                    give(worker, &step, key.clone(), saved.clone());
+                }
+                return;
+            }
+            let worker = match partitions.get(&step) {
+                None => usize::try_from(stable_hash(&key) % workers as u64).ok(),
+                Some(listed) => listed.iter().find(|a| a.part == key).map(|a| a.worker),
+            };
+            if let Some(worker) = worker {
+                give(&mut found.workers[worker], &step, key, saved);
+            } else if is_dropped(recovery, &step, &key) {
+                found.dropped.push((step, (key, None)));
+            } else {
+                gone.get_or_insert((step, key));
+            }
+        })
+        .map_err(|error| Error::Recovery(Arc::new(error)))?;
+    match gone {
+        None => Ok(found),
+        Some((step, partition)) => Err(Error::PartitionGone { step, partition }),
+    }
+}
+
+fn give(worker: &mut Restored, step: &StepId, key: String, saved: Saved) {
+    match worker.get_mut(step) {
+        Some(kept) => kept.push((key, saved)),
+        None => {
+            worker.insert(step.clone(), vec![(key, saved)]);
+        }
+    }
+}
+
+/// Whether the user gives up a partition, as `step/partition`.
+fn is_dropped(recovery: &Recovery, step: &StepId, partition: &str) -> bool {
+    let name = id::StepId(format!("{step}/{partition}"));
+    recovery.changes.drop.contains(&name)
+}

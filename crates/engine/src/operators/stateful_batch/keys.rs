@@ -52,8 +52,11 @@ pub(crate) trait AnyKeys<H: Host, V> {
     fn next_due(&self) -> Option<Micros>;
 }
 
-/// No place in a batch.
+/// No place in a batch, and no slot.
 const NONE: u32 = u32::MAX;
+
+/// So many slots are kept, however few keys there are.
+const FEW_SLOTS: usize = 1_024;
 
 /// One key: what every call needs.
 struct Slot<H: Host, S> {
@@ -93,6 +96,8 @@ pub(crate) struct Keys<H: Host, V, L: KeyedLogic<H, V>> {
     timers: Timers,
     /// Keys to be asked when to notify them.
     unsettled: Vec<u32>,
+    /// How far event time has come, if that is what keys are notified by.
+    watermark: Option<i64>,
     buffers: Buffers<H, V>,
 }
 
@@ -133,6 +138,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             sorted_by_text: 0,
             timers: Timers::default(),
             unsettled: Vec::new(),
+            watermark: None,
             buffers: Buffers {
                 items: Vec::new(),
                 next: Vec::new(),
@@ -238,12 +244,14 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         let Some(state) = &mut slot.state else {
             return Ok(());
         };
+        let now = self.watermark.map(Micros);
+        let now = now.unwrap_or_else(|| context.shared.clock.wall());
         let at = self
             .logic
             .notify_at(scope, state)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?
             .map(|at| match alarm.notified {
-                Some(notified) if at <= notified => context.shared.clock.wall().after(PAUSE),
+                Some(notified) if at <= notified => now.after(PAUSE),
                 _ => at,
             });
         self.timers.set(number, alarm.due, at);
@@ -259,13 +267,53 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             return;
         }
         self.sorted_by_text += count;
-        if self.sorted_by_text < self.index.len() {
+        if self.sorted_by_text < self.slots.len() {
             return;
         }
         for (rank, number) in (0..).zip(self.in_order()) {
             self.ranks[number as usize] = Some(rank);
         }
         self.sorted_by_text = 0;
+    }
+
+    /// Gives up the slots of keys that are gone, once most are empty: after a peak, neither
+    /// memory nor time is spent on them. Between calls only, as slots get new numbers.
+    fn compact(&mut self) {
+        let live = self.slots.len() - self.free.len();
+        if self.slots.len() < FEW_SLOTS || live > self.slots.len() / 4 {
+            return;
+        }
+        let mut numbers = vec![NONE; self.slots.len()];
+        let mut kept = 0;
+        for (number, slot) in self.slots.iter().enumerate() {
+            if slot.is_some() {
+                numbers[number] = kept;
+                kept += 1;
+            }
+        }
+        let is_kept = |number: usize| numbers[number] != NONE;
+        self.ranks = keep(&self.ranks, is_kept);
+        self.alarms = keep(&self.alarms, is_kept);
+        self.slots.retain(Option::is_some);
+        self.slots.shrink_to_fit();
+        self.free = Vec::new();
+        self.unsettled.retain_mut(|number| {
+            *number = numbers[*number as usize];
+            *number != NONE
+        });
+        self.timers = Timers::default();
+        for (number, alarm) in (0..).zip(&self.alarms) {
+            self.timers.set(number, None, alarm.due);
+        }
+        let slots = &self.slots;
+        let hash = |&number: &u32| {
+            let slot: Option<&Slot<H, L::State>> = slots[number as usize].as_ref();
+            slot.map_or(0, |slot| slot.key.stable_hash())
+        };
+        self.index = HashTable::with_capacity(slots.len());
+        for number in 0..kept {
+            self.index.insert_unique(hash(&number), number, hash);
+        }
     }
 
     /// All keys, in the order of their text.
@@ -371,6 +419,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
         self.buffers.next.clear();
         let (emitted, sorted, count) = emitting.finish();
         self.note_sorted(sorted, count);
+        self.compact();
         Ok(emitted)
     }
 
@@ -392,6 +441,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
                 self.call(context, scope, number, &mut emitting, Event::End)?;
             }
         }
+        self.compact();
         Ok(emitting.finish().0)
     }
 
@@ -409,6 +459,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
     }
 
     fn advance(&mut self, watermark: i64) {
+        self.watermark = Some(watermark);
         self.logic.advance(watermark);
     }
 
@@ -439,6 +490,15 @@ fn tell<H: Host, V, L: KeyedLogic<H, V>>(
         (Event::End, Some(state)) => logic.on_eof(scope, state, emit),
         (Event::Due | Event::End, None) => Ok(Fate::Discard),
     }
+}
+
+/// Those of some things, one for each slot, whose slot is kept; nothing if there are none.
+fn keep<T: Copy>(things: &[T], is_kept: impl Fn(usize) -> bool) -> Vec<T> {
+    let things = things.iter().enumerate();
+    things
+        .filter(|(number, _)| is_kept(*number))
+        .map(|(_, thing)| *thing)
+        .collect()
 }
 
 /// The number of a slot, or of a place in a batch.

@@ -200,6 +200,9 @@ where
                 });
             }
             if has_ended {
+                if context.shared.needs_lanes {
+                    outputs.end(&held);
+                }
                 held.clear();
             } else if keys.is_unsettled() {
                 // To settle them as soon as nothing arrives.

@@ -173,6 +173,9 @@ where
                 });
             }
             if has_ended {
+                if context.shared.needs_lanes {
+                    outputs.end(&held);
+                }
                 held.clear();
             } else if let Some(at) = look_at {
                 timer.wake_after(at.saturating_sub(now), now);

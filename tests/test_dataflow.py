@@ -259,7 +259,7 @@ class TestStepsAsWritten:
             evaluate([5], lambda up: custom("step", up))
         assert str(raised.value.__cause__) == (
             "step `flow.step.filter` requires `(key, value)` 2-tuples from upstream; "
-            "got a `int`; use `key_on` to add a key to each item"
+            "got an `int`; use `key_on` to add a key to each item"
         )
 
 
@@ -304,7 +304,7 @@ class TestCalls:
             ),
             (
                 lambda _up: BranchOut,
-                "`up` of operator `map` must be a `Stream`; got a `type`",
+                "`up` of operator `map` must be a `Stream`; got the class `BranchOut` itself",
             ),
             (
                 lambda _up: None,
@@ -350,7 +350,7 @@ class TestCalls:
         custom.__annotations__["f"] = annotation
         custom = operator(custom)
         custom("step", up, len)
-        message = "`f` of step `flow.wrong` must be callable; got `5`, a `int`"
+        message = "`f` of step `flow.wrong` must be callable; got `5`, an `int`"
         with raises(TypeError, message):
             custom("wrong", up, 5)
 
@@ -367,7 +367,7 @@ class TestCalls:
 
         custom("step", up, None)
         custom("other", up, None, h="any")
-        message = "`g` of step `flow.wrong` must be callable; got `5`, a `int`"
+        message = "`g` of step `flow.wrong` must be callable; got `5`, an `int`"
         with raises(TypeError, message):
             custom("wrong", up, None, 5)
 
@@ -383,15 +383,15 @@ class TestCalls:
 
         custom("step", up)
         custom("other", up, len, int, g=len)
-        message = "`fs` of step `flow.wrong` must be callable; got `5`, a `int`"
+        message = "`fs` of step `flow.wrong` must be callable; got `5`, an `int`"
         with raises(TypeError, message):
             custom("wrong", up, len, 5)
-        message = "`gs` of step `flow.wrong` must be callable; got `5`, a `int`"
+        message = "`gs` of step `flow.wrong` must be callable; got `5`, an `int`"
         with raises(TypeError, message):
             custom("wrong", up, g=5)
 
     def test_each_named_upstream_must_be_a_stream(self, up):
-        message = "`ups` of operator `named` must be a `Stream`; got a `int`"
+        message = "`ups` of operator `named` must be a `Stream`; got an `int`"
         with raises(TypeError, message):
             named("step", left=up, right=5)
 
@@ -407,7 +407,7 @@ class TestCalls:
                 ),
             ),
             ("", ValueError, "a step id must not be empty"),
-            (5, TypeError, "a step id must be a `str`; got 5, a `int`"),
+            (5, TypeError, "a step id must be a `str`; got 5, an `int`"),
         ],
     )
     def test_step_id_is_checked(self, up, step_id, error, message):

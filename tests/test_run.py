@@ -223,10 +223,10 @@ class TestLocateDataflow:
                     "`flows:flow`, `flows:other`"
                 ),
             ),
-            ("flows:number", "`flows:number` is not a `Dataflow` but a `int`"),
+            ("flows:number", "`flows:number` is not a `Dataflow` but an `int`"),
             (
                 "flows:get_number()",
-                "`flows:get_number()` is not a `Dataflow` but a `int`",
+                "`flows:get_number()` is not a `Dataflow` but an `int`",
             ),
             (
                 "flows:partial",

@@ -29,6 +29,7 @@ from millstream._graph import (
     _MultiStream,
     _Scope,
 )
+from millstream._naming import a_type
 
 __all__ = ["F", "operator"]
 
@@ -213,7 +214,7 @@ class _Shape:
             hint = f"; did you forget to choose one of its streams, {names}?"
         msg = (
             f"`{up}` of operator `{self.name}` must be a `Stream`; "
-            f"got a `{type(value).__name__}`{hint}"
+            f"got {a_type(value)}{hint}"
         )
         raise TypeError(msg)
 
@@ -224,7 +225,7 @@ class _Shape:
                 if not callable(value) and all(value is not other for other in others):
                     msg = (
                         f"`{name}` of step `{step_id}` must be callable; "
-                        f"got `{value!r}`, a `{type(value).__name__}`"
+                        f"got `{value!r}`, {a_type(value)}"
                     )
                     raise TypeError(msg)
 

@@ -20,6 +20,8 @@ from typing import (
     runtime_checkable,
 )
 
+from millstream._naming import a_type
+
 __all__ = [
     "Dataflow",
     "DataflowId",
@@ -232,7 +234,7 @@ class _MultiStream(Generic[N]):
 
 def _check_name(what: str, name: object) -> None:
     if not isinstance(name, str):
-        msg = f"a {what} must be a `str`; got {name!r}, a `{type(name).__name__}`"
+        msg = f"a {what} must be a `str`; got {name!r}, {a_type(name)}"
         raise TypeError(msg)
     if not name:
         msg = f"a {what} must not be empty"

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from millstream._exit import UsageError
+from millstream._naming import a_type
 from millstream.dataflow import Dataflow
 
 __all__ = ["locate_dataflow", "prepare_import"]
@@ -131,7 +132,7 @@ def locate_dataflow(module_name: str, expression: str) -> Dataflow:
         found = found(*args, **kwargs)
     if not isinstance(found, Dataflow):
         hint = "; add parentheses to call it" if callable(found) else ""
-        msg = f"{what} is not a `Dataflow` but a `{type(found).__name__}`{hint}"
+        msg = f"{what} is not a `Dataflow` but {a_type(found)}{hint}"
         raise UsageError(msg)
     return found
 
@@ -212,10 +213,7 @@ def _find_attribute(module: ModuleType, name: str) -> Any:
 
 def _check_call(what: str, factory: Any, arguments: _Arguments) -> None:
     if not callable(factory):
-        msg = (
-            f"can't call {what}: it is a `{type(factory).__name__}`; "
-            "leave out the parentheses"
-        )
+        msg = f"can't call {what}: it is {a_type(factory)}; leave out the parentheses"
         raise UsageError(msg)
     try:
         signature = inspect.signature(factory)

@@ -347,7 +347,7 @@ def test_needs_pairs(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
-        "got a `int`; use `key_on` to add a key to each item"
+        "got an `int`; use `key_on` to add a key to each item"
     )
 
 
@@ -367,7 +367,7 @@ def test_needs_pairs(fail):
             TypeError,
             (
                 "`aggregators` of step `flow.step` must be a mapping of names to "
-                'aggregators, such as `{"n": agg.count()}`; got a `Aggregator`'
+                'aggregators, such as `{"n": agg.count()}`; got an `Aggregator`'
             ),
         ),
         (
@@ -383,7 +383,7 @@ def test_needs_pairs(fail):
             TypeError,
             (
                 "names in `aggregators` of step `flow.step` must be `str`; "
-                "got `5`, a `int`"
+                "got `5`, an `int`"
             ),
         ),
         (
@@ -391,7 +391,7 @@ def test_needs_pairs(fail):
             TypeError,
             (
                 "'n' in `aggregators` of step `flow.step` must be an `Aggregator`; "
-                "got a `int`"
+                "got an `int`"
             ),
         ),
         (

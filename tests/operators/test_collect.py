@@ -87,7 +87,10 @@ def test_the_snapshot_is_a_copy():
         (
             10,
             2,
-            "`timeout` of step `flow.step` must be a `datetime.timedelta`; got a `int`",
+            (
+                "`timeout` of step `flow.step` must be a `datetime.timedelta`; "
+                "got an `int`"
+            ),
         ),
         (HOUR, "2", "`max_size` of step `flow.step` must be an `int`; got a `str`"),
     ],

@@ -12,8 +12,17 @@ def test_filter_keeps_the_trues_in_order(evaluate):
     assert out == [0, 2, 4, 6]
 
 
-@pytest.mark.parametrize("returned", [1, 0, None, "yes", []])
-def test_filter_needs_a_real_bool(fail, returned):
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (1, "an `int`"),
+        (0, "an `int`"),
+        (None, "a `NoneType`"),
+        ("yes", "a `str`"),
+        ([], "a `list`"),
+    ],
+)
+def test_filter_needs_a_real_bool(fail, returned, got):
     def predicate(_x):
         return returned
 
@@ -21,7 +30,7 @@ def test_filter_needs_a_real_bool(fail, returned):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         f"return value of `predicate` {f_repr(predicate)} in step `flow.step` "
-        f"must be a `bool`; got a `{type(returned).__name__}`"
+        f"must be a `bool`; got {got}"
     )
 
 
@@ -49,7 +58,7 @@ def test_filter_value_needs_a_real_bool(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         "return value of `predicate` <built-in function abs> in step `flow.step` "
-        "must be a `bool`; got a `int`"
+        "must be a `bool`; got an `int`"
     )
 
 

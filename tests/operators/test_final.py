@@ -116,7 +116,7 @@ def test_reduce_final_goes_on_from_none(evaluate, batch_size):
             5,
             (
                 "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
-                "got a `int`; use `key_on` to add a key to each item"
+                "got an `int`; use `key_on` to add a key to each item"
             ),
         ),
         (
@@ -172,7 +172,7 @@ def test_count_final_needs_string_keys(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         f"return value of `key` {f_repr(key)} in step `flow.step` must be a `str`; "
-        "got a `int`"
+        "got an `int`"
     )
 
 

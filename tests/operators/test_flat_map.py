@@ -48,7 +48,7 @@ def test_flat_map_must_return_an_iterable(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         "return value of `mapper` <built-in function abs> in step `flow.step` "
-        "must be iterable; got a `int`"
+        "must be iterable; got an `int`"
     )
 
 
@@ -88,7 +88,7 @@ def test_flat_map_value_must_return_an_iterable(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         f"return value of `mapper` {f_repr(mapper)} in step `flow.step` "
-        "must be iterable; got a `int`"
+        "must be iterable; got an `int`"
     )
 
 
@@ -125,7 +125,7 @@ def test_flatten_needs_iterables(fail):
     cause = fail([5], lambda up: op.flatten("step", up))
     assert isinstance(cause, TypeError)
     assert str(cause) == (
-        "step `flow.step` requires iterables from upstream; got a `int`"
+        "step `flow.step` requires iterables from upstream; got an `int`"
     )
 
 

@@ -55,12 +55,16 @@ class Neither(Source):
 
 @pytest.mark.parametrize(
     ("source", "got"),
-    [([1, 2], "list"), (TestingSource, "ABCMeta"), (Neither(), "Neither")],
+    [
+        ([1, 2], "a `list`"),
+        (TestingSource, "the class `TestingSource` itself"),
+        (Neither(), "a `Neither`"),
+    ],
 )
 def test_needs_a_source(source, got):
     message = (
         "`source` of step `flow.inp` must be a `FixedPartitionedSource` "
-        f"or a `DynamicSource`; got a `{got}`"
+        f"or a `DynamicSource`; got {got}"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         op.input("inp", Dataflow("flow"), source)

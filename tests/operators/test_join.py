@@ -157,7 +157,7 @@ def test_needs_pairs(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         "step `flow.step` requires `(key, value)` 2-tuples from upstream; "
-        "got a `int`; use `key_on` to add a key to each item"
+        "got an `int`; use `key_on` to add a key to each item"
     )
 
 

@@ -47,7 +47,7 @@ def test_map_value_keeps_the_key(evaluate):
 @pytest.mark.parametrize(
     ("item", "got"),
     [
-        (5, "a `int`"),
+        (5, "an `int`"),
         ("ab", "a `str`"),
         (["a", 1], "a `list`"),
         (("a",), "a `tuple` of length 1"),

@@ -74,13 +74,17 @@ class Neither(Sink):
 
 @pytest.mark.parametrize(
     ("sink", "got"),
-    [([], "list"), (TestingSink, "ABCMeta"), (Neither(), "Neither")],
+    [
+        ([], "a `list`"),
+        (TestingSink, "the class `TestingSink` itself"),
+        (Neither(), "a `Neither`"),
+    ],
 )
 def test_needs_a_sink(sink, got):
     up = op.input("inp", Dataflow("flow"), TestingSource([]))
     message = (
         "`sink` of step `flow.out` must be a `FixedPartitionedSink` "
-        f"or a `DynamicSink`; got a `{got}`"
+        f"or a `DynamicSink`; got {got}"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         op.output("out", up, sink)

@@ -119,9 +119,9 @@ def test_the_error_of_what_makes_emits_iterable_is_the_cause(fail, callback, kin
         (None, "a 2-tuple of `(emits, is_discarded)`", "a `NoneType`"),
         ([[], False], "a 2-tuple of `(emits, is_discarded)`", "a `list`"),
         (((),), "a 2-tuple of `(emits, is_discarded)`", "a `tuple` of length 1"),
-        (((), 1), "`(emits, is_discarded)` with a real `bool`", "a `int`"),
+        (((), 1), "`(emits, is_discarded)` with a real `bool`", "an `int`"),
         (((), None), "`(emits, is_discarded)` with a real `bool`", "a `NoneType`"),
-        ((5, False), "`(emits, is_discarded)` with iterable `emits`", "a `int`"),
+        ((5, False), "`(emits, is_discarded)` with iterable `emits`", "an `int`"),
     ],
 )
 def test_a_wrong_return_is_a_type_error(fail, returned, expected, got):
@@ -168,7 +168,7 @@ def test_the_builder_must_return_a_logic(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         f"return value of `builder` {f_repr(builder)} in step `flow.step` "
-        "must be a `StatefulLogic`; got a `int`"
+        "must be a `StatefulLogic`; got an `int`"
     )
 
 

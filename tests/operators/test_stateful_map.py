@@ -54,7 +54,7 @@ def test_a_false_state_is_kept(evaluate):
 @pytest.mark.parametrize(
     ("returned", "got"),
     [
-        (5, "a `int`"),
+        (5, "an `int`"),
         ([1, 2], "a `list`"),
         ("ab", "a `str`"),
         ((1,), "a `tuple` of length 1"),
@@ -135,7 +135,7 @@ def test_stateful_flat_map_must_return_iterable_values(fail):
     assert isinstance(cause, TypeError)
     assert str(cause) == (
         f"return value of `mapper` {f_repr(total)} in step `flow.step` must be "
-        "`(updated_state, emit_values)` with iterable `emit_values`; got a `int`"
+        "`(updated_state, emit_values)` with iterable `emit_values`; got an `int`"
     )
 
 

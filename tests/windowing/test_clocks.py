@@ -200,7 +200,7 @@ def test_event_clock_knows_any_time_zone(now):
             TypeError,
             (
                 "`wait_for_system_duration` of an `EventClock` must be a "
-                "`datetime.timedelta`; got a `int`"
+                "`datetime.timedelta`; got an `int`"
             ),
         ),
         (

@@ -161,7 +161,7 @@ def test_collect_refuses_other_containers(substep_ids, collect, into, got):
 
 
 @pytest.mark.parametrize(
-    ("value", "got"), [(5, "a `int`"), ((5, 1, 2), "a `tuple` of length 3")]
+    ("value", "got"), [(5, "an `int`"), ((5, 1, 2), "a `tuple` of length 3")]
 )
 def test_collect_into_a_dict_needs_pairs(fail, collect, value, got):
     cause = fail(keyed(value), lambda up: collect(dict)(up).down)
@@ -200,7 +200,7 @@ def test_count_needs_string_keys(fail, event_clock, tumbling):
 
     cause = fail([1], add_steps)
     assert isinstance(cause, TypeError)
-    assert str(cause).endswith(" in step `flow.step` must be a `str`; got a `int`")
+    assert str(cause).endswith(" in step `flow.step` must be a `str`; got an `int`")
 
 
 @pytest.fixture

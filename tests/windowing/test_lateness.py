@@ -218,7 +218,7 @@ def test_bad_lateness_is_refused(at):
         win.EventClock(at, timedelta(), allowed_lateness=5)
     assert str(wrong_type.value) == (
         "`allowed_lateness` of an `EventClock` must be a `datetime.timedelta`; "
-        "got a `int`"
+        "got an `int`"
     )
     with pytest.raises(ValueError, match="must not be negative"):
         win.EventClock(at, timedelta(), allowed_lateness=timedelta(seconds=-1))
@@ -236,5 +236,5 @@ def test_windower_that_cannot_keep_windows_is_refused(late_clock):
     assert str(raised.value) == (
         "`windower` of step `flow.step` must be a `TumblingWindower`, "
         "`SlidingWindower` or `SessionWindower`, since its clock has an "
-        "`allowed_lateness`; got a `Own`"
+        "`allowed_lateness`; got an `Own`"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from datetime import timedelta
 from functools import partial
+from time import sleep
 
 import millstream.operators as op
 import millstream.operators.windowing as win
@@ -149,7 +151,10 @@ def test_sides_of_a_join_are_in_step(stream_clock, tumbling, workers):
     ]
 
 
-def test_way_through_a_branch_may_run_ahead_of_the_other(stream_clock, tumbling):
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_way_through_a_branch_may_run_ahead_of_the_other(
+    stream_clock, tumbling, workers
+):
     """The two streams of a branch come by one after the other, batch by batch."""
 
     def parted(up):
@@ -157,8 +162,66 @@ def test_way_through_a_branch_may_run_ahead_of_the_other(stream_clock, tumbling)
         return op.merge("merge", sides.trues, sides.falses)
 
     batch = [("a", n) for n in range(100)]
-    _, late = collected(Source(p=[batch]), stream_clock(), tumbling, between=parted)
+    _, late = collected(
+        Source(p=[batch]), stream_clock(), tumbling, workers, between=parted
+    )
     assert late == []
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_sides_of_a_join_may_come_from_one_partition(stream_clock, tumbling, workers):
+    """Also where a worker reads no partition."""
+    flow = Dataflow("flow")
+    up = op.input("inp", flow, Source(p=[[("a", n)] for n in range(20)]))
+    even = op.filter_value("even", up, lambda n: n % 2 == 0)
+    odd = op.filter_value("odd", up, lambda n: n % 2 == 1)
+    out = win.join_window("step", stream_clock(), tumbling, even, odd)
+    down = []
+    op.output("down", out.down, TestingSink(down))
+    cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    assert down == [("a", (0, (8, 9))), ("a", (1, (18, 19)))]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_windows_behind_redistribute_close(stream_clock, tumbling, workers):
+    """Workers that read no partition send nothing, and hold nobody back."""
+    closed = []
+
+    def is_on():
+        # Ends when a window has come out, which is before the end of the input.
+        for n in range(10_000):
+            if closed:
+                return
+            yield [("a", 10 * n)]
+            sleep(0.001)
+        pytest.fail("no window has closed")
+
+    flow = Dataflow("flow")
+    up = op.redistribute("spread", op.input("inp", flow, Source(p=is_on())))
+    out = win.collect_window("step", up, stream_clock(), tumbling)
+    op.output("down", out.down, TestingSink(closed))
+    cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    assert closed[0] == ("a", (0, [0]))
+
+
+@pytest.mark.parametrize("scope", ["key", "stream"])
+def test_key_without_windows_is_let_go(event_clock, tumbling, scope):
+    key = "quiet key"
+    handles = []
+
+    def count(item):
+        handles.append(sys.getrefcount(key))
+        return item
+
+    items = [[(key, 3)], [("b", 75)], [("b", 76)], [("b", 77)]]
+    flow = Dataflow("flow")
+    up = op.map("count", op.input("inp", flow, Source(p=items)), count)
+    out = win.collect_window("step", up, event_clock(scope=scope), tumbling)
+    # What comes out holds the key, too.
+    op.output("down", op.map("drop", out.down, lambda _: None), TestingSink([]))
+    run_main(flow)
+    is_forgotten = handles[-1] < handles[1]
+    assert is_forgotten == (scope == "stream")
 
 
 def test_partition_that_has_ended_holds_nothing_back(stream_clock, tumbling):
@@ -180,9 +243,9 @@ def test_partition_that_brings_nothing_holds_back_for_a_minute(
         while not is_over:
             yield []
 
+    # Only time that passes while somebody looks makes a partition idle.
     busy = [
-        [("b", 1)],
-        lambda: now.advance(elapsed),
+        *([("b", 1)], lambda: now.advance(elapsed / 6)) * 6,
         [("b", 500)],
         [("b", 400)],
         lambda: is_over.append(True),
@@ -338,7 +401,7 @@ def test_error_of_the_getter_names_step_and_key(stream_clock, tumbling):
             TypeError,
             (
                 "`idle_timeout` of an `EventClock` must be a `datetime.timedelta`; "
-                "got a `int`"
+                "got an `int`"
             ),
         ),
     ],

@@ -625,7 +625,7 @@ def test_the_builder_must_return_a_logic(fail, event_clock, tumbling):
     add_steps = window(event_clock(), tumbling, lambda _: 5)
     cause = fail([("a", 1)], lambda up: add_steps(up).down)
     assert str(cause).endswith(
-        " in step `flow.step` must be a `WindowLogic`; got a `int`"
+        " in step `flow.step` must be a `WindowLogic`; got an `int`"
     )
 
 

@@ -272,7 +272,7 @@ def test_metadata_has_a_set_of_its_own():
             TypeError,
             (
                 "`length` of a `TumblingWindower` must be a `datetime.timedelta`; "
-                "got a `int`"
+                "got an `int`"
             ),
         ),
         (
@@ -345,7 +345,7 @@ def test_metadata_has_a_set_of_its_own():
         (
             lambda: win.SessionWindower(5),
             TypeError,
-            "`gap` of a `SessionWindower` must be a `datetime.timedelta`; got a `int`",
+            "`gap` of a `SessionWindower` must be a `datetime.timedelta`; got an `int`",
         ),
         (
             lambda: win.SessionWindower(-MICROSECOND),

@@ -15,21 +15,21 @@ use crate::rows::PyRows;
 /// The longest description of an item in an error message, in characters.
 const LONGEST: usize = 200;
 
-/// The name of an object's type.
-pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object
-        .get_type()
-        .qualname()
-        .map_or_else(|_| "?".to_owned(), |name| name.to_string())
+/// The name of an object's type, with its article.
+pub(crate) fn a_type(object: &Bound<'_, PyAny>) -> String {
+    let name = object.get_type().qualname();
+    let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let is_vowel = name.starts_with(|first: char| "aeiouAEIOU".contains(first));
+    format!("{} `{name}`", if is_vowel { "an" } else { "a" })
 }
 
 /// A short `repr` of an item for an error message.
 pub(crate) fn describe(item: &Bound<'_, PyAny>) -> String {
     if hides_items() {
-        return format!("a `{}` (hidden)", type_name(item));
+        return format!("{} (hidden)", a_type(item));
     }
     let Ok(text) = short_repr(item) else {
-        return format!("a `{}` without a `repr`", type_name(item));
+        return format!("{} without a `repr`", a_type(item));
     };
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -120,9 +120,9 @@ pub(crate) fn is_iterable(items: &Bound<'_, PyAny>) -> bool {
 /// The failure for something that should have been iterable.
 pub(crate) fn not_iterable(items: &Bound<'_, PyAny>, what: &str) -> PyFailure {
     calling(what)(PyTypeError::new_err(format!(
-        "`{what}` must return an iterable of items, such as a list; got {}, a `{}`",
+        "`{what}` must return an iterable of items, such as a list; got {}, {}",
         describe(items),
-        type_name(items)
+        a_type(items)
     )))
 }
 
@@ -133,9 +133,9 @@ pub(crate) fn real_bool(value: &Bound<'_, PyAny>, what: &str) -> PyResult<bool> 
         .map(PyBoolMethods::is_true)
         .map_err(|_| {
             PyTypeError::new_err(format!(
-                "{what} must be a `bool`; got {}, a `{}`",
+                "{what} must be a `bool`; got {}, {}",
                 describe(value),
-                type_name(value)
+                a_type(value)
             ))
         })
 }
@@ -226,9 +226,9 @@ pub(crate) fn part_names(
             name.cast::<PyString>()
                 .map_err(|_| {
                     PyTypeError::new_err(format!(
-                        "`{WHAT}` must return names that are `str`; got {}, a `{}`",
+                        "`{WHAT}` must return names that are `str`; got {}, {}",
                         describe(&name),
-                        type_name(&name)
+                        a_type(&name)
                     ))
                 })
                 .and_then(|name| Ok(name.to_str()?.to_owned()))
@@ -270,8 +270,8 @@ pub(crate) fn instance_of(
         return Ok(object.unbind());
     }
     Err(calling(what)(PyTypeError::new_err(format!(
-        "`{what}` must return an instance of `{module}.{class}`; got {}, a `{}`",
+        "`{what}` must return an instance of `{module}.{class}`; got {}, {}",
         describe(&object),
-        type_name(&object)
+        a_type(&object)
     ))))
 }

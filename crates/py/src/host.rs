@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyGeneratorExit, PyKeyboardInterrupt, PySystemExit, PyTyp
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use crate::callables::{describe, type_name};
+use crate::callables::{a_type, describe};
 use crate::error::sentence;
 use crate::logic::fused::{PyStage, fuse};
 use crate::rows::PyRows;
@@ -148,8 +148,8 @@ fn needs(step: &StepId, what: &str, got: &Bound<'_, PyAny>, hint: &str) -> PyErr
         Err(_) => String::new(),
     };
     PyTypeError::new_err(format!(
-        "step `{step}` requires {what} from upstream; got a `{}`{length}{hint}",
-        type_name(got)
+        "step `{step}` requires {what} from upstream; got {}{length}{hint}",
+        a_type(got)
     ))
 }
 

@@ -10,7 +10,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::callables::{Named, describe, type_name};
+use crate::callables::{Named, a_type, describe};
 use crate::host::Python3;
 use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
@@ -24,9 +24,9 @@ pub(crate) fn read(flow: &Bound<'_, PyAny>) -> PyResult<Plan<Python3>> {
     let dataflow = py.import("millstream.dataflow")?;
     if !flow.is_instance(&dataflow.getattr("Dataflow")?)? {
         return Err(PyTypeError::new_err(format!(
-            "the flow to run must be a `millstream.dataflow.Dataflow`; got {}, a `{}`",
+            "the flow to run must be a `millstream.dataflow.Dataflow`; got {}, {}",
             describe(flow),
-            type_name(flow)
+            a_type(flow)
         )));
     }
     let reader = Reader {
@@ -137,7 +137,7 @@ impl<'py> Reader<'py> {
         Err(PyTypeError::new_err(format!(
             "step `{id}` is a core operator `{}` that the engine doesn't know; \
              compose it from the operators in `millstream.operators`",
-            type_name(step)
+            a_type(step)
         )))
     }
 
@@ -243,9 +243,9 @@ fn source(source: &Bound<'_, PyAny>, id: &StepId) -> PyResult<Source<Python3>> {
     }
     Err(PyTypeError::new_err(format!(
         "the source of step `{id}` must be an instance of a subclass of \
-         `FixedPartitionedSource` or `DynamicSource`; got {}, a `{}`",
+         `FixedPartitionedSource` or `DynamicSource`; got {}, {}",
         describe(source),
-        type_name(source)
+        a_type(source)
     )))
 }
 
@@ -261,8 +261,8 @@ fn sink(sink: &Bound<'_, PyAny>, id: &StepId) -> PyResult<Sink<Python3>> {
     }
     Err(PyTypeError::new_err(format!(
         "the sink of step `{id}` must be an instance of a subclass of \
-         `FixedPartitionedSink` or `DynamicSink`; got {}, a `{}`",
+         `FixedPartitionedSink` or `DynamicSink`; got {}, {}",
         describe(sink),
-        type_name(sink)
+        a_type(sink)
     )))
 }

@@ -11,7 +11,7 @@ use pyo3::types::{
     PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyTimeAccess, PyTzInfo, PyTzInfoAccess,
 };
 
-use crate::callables::{describe, type_name};
+use crate::callables::{a_type, describe};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -25,9 +25,9 @@ pub(crate) fn moment(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<Mi
     }
     let Ok(date) = value.cast::<PyDateTime>() else {
         return Err(PyTypeError::new_err(format!(
-            "`{what}` must return a `datetime` or `None`; got {}, a `{}`",
+            "`{what}` must return a `datetime` or `None`; got {}, {}",
             describe(value),
-            type_name(value)
+            a_type(value)
         )));
     };
     match micros_of(date)? {
@@ -141,9 +141,9 @@ pub(crate) fn span_micros(delta: &Bound<'_, PyDelta>) -> Option<i64> {
 pub(crate) fn span(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Duration> {
     let delta = value.cast::<PyDelta>().map_err(|_| {
         PyTypeError::new_err(format!(
-            "`{what}` must be a `datetime.timedelta`; got {}, a `{}`",
+            "`{what}` must be a `datetime.timedelta`; got {}, {}",
             describe(value),
-            type_name(value)
+            a_type(value)
         ))
     })?;
     let micros = span_micros(delta).unwrap_or(i64::MAX);

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
+from millstream._naming import a_type
 from millstream.dataflow import Dataflow, Stream, f_repr
 
 __all__ = [
@@ -104,17 +105,10 @@ def written_id(up: Stream[Any]) -> str:
     return scope.written_id or scope.parent_id
 
 
-def a_type(value: object) -> str:
-    """Name the type of a value, for the end of an error message."""
-    if isinstance(value, tuple):
-        return f"a `{type(value).__name__}` of length {len(value)}"
-    return f"a `{type(value).__name__}`"
-
-
 def describe(item: object) -> str:
     """Show an item in an error message, unless the user wants them hidden."""
     if os.environ.get("MILLSTREAM_SHOW_ITEMS") == "0":
-        return f"a `{type(item).__name__}` (hidden)"
+        return f"{a_type(item)} (hidden)"
     return repr(item)
 
 

@@ -1,6 +1,6 @@
 //! `merge`: one stream of several, in the order in which batches come by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
@@ -18,11 +18,11 @@ pub(crate) fn merge<'scope, H: Host>(
     scope: Scope<'scope, Time>,
     ups: Vec<BatchStream<'scope, H>>,
 ) -> BatchStream<'scope, H> {
-    let mut lanes = BTreeSet::new();
+    let mut lanes = Vec::new();
     let mut batches = Vec::with_capacity(ups.len());
-    for up in ups {
-        let is_new = up.lanes.iter().all(|lane| !lanes.contains(lane));
-        let up = if context.shared.needs_lanes && !is_new {
+    for (number, up) in ups.into_iter().enumerate() {
+        // On every worker alike, whichever lanes it has: workers build the same operators.
+        let up = if context.shared.needs_lanes && number > 0 {
             rename(context, up)
         } else {
             up
@@ -32,11 +32,11 @@ pub(crate) fn merge<'scope, H: Host>(
     }
     BatchStream {
         batches: scope.concatenate(batches),
-        lanes: lanes.into_iter().collect(),
+        lanes,
     }
 }
 
-/// Gives a stream lanes of its own: it has some in common with another, but one of the
+/// Gives a stream lanes of its own: it may have some in common with another, and one of the
 /// two ways may run ahead.
 fn rename<'scope, H: Host>(
     context: &Context<H>,

@@ -35,6 +35,8 @@ pub(crate) struct Parcel<C> {
     pub(crate) partition: usize,
     /// The room that it takes.
     pub(crate) weight: usize,
+    /// Whether the worker that it is from sends nothing any more.
+    pub(crate) is_last: bool,
     pub(crate) batch: C,
 }
 
@@ -53,6 +55,7 @@ impl<H: Host> Parcel<Batch<H>> {
             worker,
             partition,
             weight,
+            is_last: false,
             batch,
         }
     }
@@ -64,6 +67,7 @@ impl<C: Default> Default for Parcel<C> {
             worker: 0,
             partition: 0,
             weight: 0,
+            is_last: false,
             batch: C::default(),
         }
     }
@@ -71,7 +75,8 @@ impl<C: Default> Default for Parcel<C> {
 
 impl<C: Accountable> Accountable for Parcel<C> {
     fn record_count(&self) -> i64 {
-        self.batch.record_count()
+        // The last counts as well, or timely could take its epoch to be over.
+        self.batch.record_count().max(i64::from(self.is_last))
     }
 }
 
@@ -142,7 +147,9 @@ pub(crate) fn exchange<'scope, H: Host>(
                 shared.room.give_back(parcel.weight);
                 let batch = std::mem::take(&mut parcel.batch);
                 let lane = lane_of[parcel.partition];
-                output.give(&capability, &mut Laned::new(lane, batch));
+                let mut arrived = Laned::new(lane, batch);
+                arrived.is_last = parcel.is_last;
+                output.give(&capability, &mut arrived);
             });
         }
     });

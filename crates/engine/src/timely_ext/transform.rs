@@ -27,8 +27,11 @@ trait Made: Sized {
     /// Sends it on by the lane that the batch came by.
     fn by(self, lane: Lane) -> Self::Container;
 
-    /// The end of a lane, if it is passed on.
+    /// The end of a lane, if lanes are passed on.
     fn last(lane: Lane) -> Option<Self::Container>;
+
+    /// The end of all lanes of a worker, if they are not.
+    fn last_of_all<H: Host>(context: &Context<H>) -> Vec<Self::Container>;
 }
 
 impl<H: Host> Made for Batch<H> {
@@ -41,6 +44,10 @@ impl<H: Host> Made for Batch<H> {
     fn last(lane: Lane) -> Option<Laned<H>> {
         Some(Laned::last(lane))
     }
+
+    fn last_of_all<Of: Host>(_context: &Context<Of>) -> Vec<Laned<H>> {
+        Vec::new()
+    }
 }
 
 impl<H: Host> Made for Parcel<Batch<H>> {
@@ -52,6 +59,16 @@ impl<H: Host> Made for Parcel<Batch<H>> {
 
     fn last(_lane: Lane) -> Option<Self> {
         None
+    }
+
+    fn last_of_all<Of: Host>(context: &Context<Of>) -> Vec<Self> {
+        let last = |worker| Self {
+            worker,
+            partition: context.worker,
+            is_last: true,
+            ..Self::default()
+        };
+        (0..context.workers).map(last).collect()
     }
 }
 
@@ -69,7 +86,7 @@ where
         + 'static,
 {
     let BatchStream { batches, lanes } = up;
-    operate(context, operator, batches, logic).map(|batches| BatchStream {
+    operate(context, operator, batches, &[], logic).map(|batches| BatchStream {
         batches,
         lanes: lanes.clone(),
     })
@@ -92,6 +109,7 @@ where
         context,
         operator,
         up.batches,
+        &up.lanes,
         move |scope, _epoch, batch, [out]| logic(scope, batch, out),
     );
     parcels
@@ -101,6 +119,7 @@ fn operate<'scope, H, M, L, const N: usize>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     up: Stream<'scope, Time, Laned<H>>,
+    lanes: &[Lane],
     mut logic: L,
 ) -> [Stream<'scope, Time, M::Container>; N]
 where
@@ -121,8 +140,20 @@ where
     let context = context.clone();
     let step = operator.written_as.clone();
     let mut outputs: Outputs<M, N> = std::array::from_fn(|_| Vec::new());
-    builder.build(move |_capabilities| {
+    let mut lanes_left = lanes.len();
+    builder.build(move |mut capabilities| {
+        let mut first = capabilities.pop();
         move |_frontiers| {
+            if let Some(capability) = first.take()
+                && lanes_left == 0
+                && context.shared.needs_lanes
+            {
+                for sender in &mut senders {
+                    for mut last in M::last_of_all(&context) {
+                        sender.activate().give(&capability, &mut last);
+                    }
+                }
+            }
             let arrivals = receive(&mut input);
             if arrivals.is_empty() {
                 return;
@@ -140,6 +171,8 @@ where
                             context.fail(scope, &step, failure);
                             return;
                         }
+                        lanes_left = lanes_left.saturating_sub(usize::from(laned.is_last));
+                        let are_over = laned.is_last && lanes_left == 0;
                         for (sender, made) in senders.iter_mut().zip(&mut outputs) {
                             let mut session = sender.activate();
                             for made in made.drain(..) {
@@ -149,6 +182,11 @@ where
                                 && let Some(mut last) = M::last(laned.lane)
                             {
                                 session.give(&capability, &mut last);
+                            }
+                            if are_over {
+                                for mut last in M::last_of_all(&context) {
+                                    session.give(&capability, &mut last);
+                                }
                             }
                         }
                     }

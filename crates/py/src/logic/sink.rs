@@ -6,7 +6,7 @@ use millstream_engine::recovery::Saved;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::callables::{calling, describe, instance_of, part_names, type_name};
+use crate::callables::{a_type, calling, describe, instance_of, part_names};
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::rows::PyRows;
 use crate::saved::{resume_state, snapshot_of};
@@ -38,9 +38,9 @@ impl PartitionedSink<Python3> for PyPartitionedSink {
             .and_then(|operator| operator.call_method1("index", (&number,)))
             .map_err(|_| {
                 failed(PyTypeError::new_err(format!(
-                    "`part_fn` must return an `int`; got {}, a `{}`",
+                    "`part_fn` must return an `int`; got {}, {}",
                     describe(&number),
-                    type_name(&number)
+                    a_type(&number)
                 )))
             })?;
         // Python's modulo, which is never negative, of integers of any size.

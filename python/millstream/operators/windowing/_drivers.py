@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeAlias
 
 from millstream.operators.stateful_batch import StatefulBatchLogic
@@ -20,6 +20,10 @@ from millstream.operators.windowing._types import UTC_MIN, S, V
 from millstream.operators.windowing.clocks import ClockLogic
 
 __all__ = ["DriverState", "KeyDriver", "StreamDriver", "StreamState"]
+
+
+_FEW = 64
+"""So many entries of a queue may be untrue, however few are true."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,7 @@ class StreamDriver(
             at, key = heappop(self._queue)
             if self._dues.get(key) == at:
                 due.add(key)
+                del self._dues[key]
         for key in sorted(due):
             self._catch_up(key, [], emits)
 
@@ -198,6 +203,9 @@ class StreamDriver(
         if self._dues.get(key) != micros:
             self._dues[key] = micros
             heappush(self._queue, (micros, key))
+        if len(self._queue) > 2 * len(self._dues) + _FEW:
+            self._queue = [(at, key) for key, at in self._dues.items()]
+            heapify(self._queue)
 
     def notify_at(self) -> datetime | None:
         while self._queue and self._dues.get(self._queue[0][1]) != self._queue[0][0]:

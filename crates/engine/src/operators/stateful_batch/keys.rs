@@ -69,8 +69,11 @@ pub(crate) trait AnyKeys<H: Host, V> {
     ) -> Result<(), Failure<H>>;
 }
 
-/// No place in a batch.
+/// No place in a batch, and no slot.
 const NONE: u32 = u32::MAX;
+
+/// So many slots are kept, however few keys there are.
+const FEW_SLOTS: usize = 1_024;
 
 /// One key: what every call needs.
 struct Slot<H: Host, S> {
@@ -114,6 +117,8 @@ pub(crate) struct Keys<H: Host, V, L: KeyedLogic<H, V>> {
     unsettled: Vec<u32>,
     /// What has changed; none if nobody wants to know.
     changes: Option<Changes>,
+    /// How far event time has come, if that is what keys are notified by.
+    watermark: Option<i64>,
     buffers: Buffers<H, V>,
 }
 
@@ -155,6 +160,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             timers: Timers::default(),
             unsettled: Vec::new(),
             changes: None,
+            watermark: None,
             buffers: Buffers {
                 items: Vec::new(),
                 next: Vec::new(),
@@ -265,12 +271,14 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         let Some(state) = &mut slot.state else {
             return Ok(());
         };
+        let now = self.watermark.map(Micros);
+        let now = now.unwrap_or_else(|| context.shared.clock.wall());
         let at = self
             .logic
             .notify_at(scope, state)
             .map_err(|failure| failure.with_key(slot.key.as_str()))?
             .map(|at| match alarm.notified {
-                Some(notified) if at <= notified => context.shared.clock.wall().after(PAUSE),
+                Some(notified) if at <= notified => now.after(PAUSE),
                 _ => at,
             });
         self.timers.set(number, alarm.due, at);
@@ -286,13 +294,57 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
             return;
         }
         self.sorted_by_text += count;
-        if self.sorted_by_text < self.index.len() {
+        if self.sorted_by_text < self.slots.len() {
             return;
         }
         for (rank, number) in (0..).zip(self.in_order()) {
             self.ranks[number as usize] = Some(rank);
         }
         self.sorted_by_text = 0;
+    }
+
+    /// Gives up the slots of keys that are gone, once most are empty: after a peak, neither
+    /// memory nor time is spent on them. Between calls only, as slots get new numbers.
+    fn compact(&mut self) {
+        let live = self.slots.len() - self.free.len();
+        if self.slots.len() < FEW_SLOTS || live > self.slots.len() / 4 {
+            return;
+        }
+        let mut numbers = vec![NONE; self.slots.len()];
+        let mut kept = 0;
+        for (number, slot) in self.slots.iter().enumerate() {
+            if slot.is_some() {
+                numbers[number] = kept;
+                kept += 1;
+            }
+        }
+        let is_kept = |number: usize| numbers[number] != NONE;
+        self.ranks = keep(&self.ranks, is_kept);
+        self.alarms = keep(&self.alarms, is_kept);
+        self.slots.retain(Option::is_some);
+        self.slots.shrink_to_fit();
+        self.free = Vec::new();
+        let renumber = |number: &mut u32| {
+            *number = numbers[*number as usize];
+            *number != NONE
+        };
+        self.unsettled.retain_mut(renumber);
+        if let Some(changes) = &mut self.changes {
+            changes.called.retain_mut(renumber);
+        }
+        self.timers = Timers::default();
+        for (number, alarm) in (0..).zip(&self.alarms) {
+            self.timers.set(number, None, alarm.due);
+        }
+        let slots = &self.slots;
+        let hash = |&number: &u32| {
+            let slot: Option<&Slot<H, L::State>> = slots[number as usize].as_ref();
+            slot.map_or(0, |slot| slot.key.stable_hash())
+        };
+        self.index = HashTable::with_capacity(slots.len());
+        for number in 0..kept {
+            self.index.insert_unique(hash(&number), number, hash);
+        }
     }
 
     /// All keys, in the order of their text.
@@ -402,6 +454,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
         self.buffers.next.clear();
         let (emitted, sorted, count) = emitting.finish();
         self.note_sorted(sorted, count);
+        self.compact();
         Ok(emitted)
     }
 
@@ -423,6 +476,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
                 self.call(context, scope, number, &mut emitting, Event::End)?;
             }
         }
+        self.compact();
         Ok(emitting.finish().0)
     }
 
@@ -440,6 +494,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
     }
 
     fn advance(&mut self, watermark: i64) {
+        self.watermark = Some(watermark);
         self.logic.advance(watermark);
     }
 
@@ -521,6 +576,15 @@ fn tell<H: Host, V, L: KeyedLogic<H, V>>(
         (Event::End, Some(state)) => logic.on_eof(scope, state, emit),
         (Event::Due | Event::End, None) => Ok(Fate::Discard),
     }
+}
+
+/// Those of some things, one for each slot, whose slot is kept; nothing if there are none.
+fn keep<T: Copy>(things: &[T], is_kept: impl Fn(usize) -> bool) -> Vec<T> {
+    let things = things.iter().enumerate();
+    things
+        .filter(|(number, _)| is_kept(*number))
+        .map(|(_, thing)| *thing)
+        .collect()
 }
 
 /// The number of a slot, or of a place in a batch.

@@ -207,6 +207,9 @@ where
                 held.downgrade(&epochs.open().0);
             }
             if has_ended {
+                if context.shared.needs_lanes {
+                    outputs.end(&held);
+                }
                 held.clear();
             } else if step.keys.is_unsettled() {
                 // To settle them as soon as nothing arrives.

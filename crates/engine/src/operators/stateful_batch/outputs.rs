@@ -43,6 +43,13 @@ impl<H: Host> Outputs<H> {
         }
     }
 
+    /// Says that nothing comes any more.
+    pub(crate) fn end(&mut self, held: &[Capability<Time>]) {
+        for (output, held) in self.outputs.iter_mut().zip(held) {
+            output.activate().give(held, &mut Laned::last(self.lane));
+        }
+    }
+
     /// Sends on what keys emitted by themselves; there is a capability for each output.
     pub(crate) fn give_held(&mut self, held: &[Capability<Time>], made: Emitted<H>) {
         for ((output, made), held) in self.outputs.iter_mut().zip(made).zip(held) {

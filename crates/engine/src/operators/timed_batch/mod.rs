@@ -165,6 +165,9 @@ where
                 held.downgrade(&epochs.open().0);
             }
             if has_ended {
+                if context.shared.needs_lanes {
+                    outputs.end(&held);
+                }
                 held.clear();
             } else if let Some(at) = look_at {
                 timer.wake_after(at.saturating_sub(now), now);

@@ -170,6 +170,7 @@ impl<H: Host> Stamper<H> {
             worker,
             partition: self.context.worker,
             weight,
+            is_last: false,
             batch: news,
         }
     }

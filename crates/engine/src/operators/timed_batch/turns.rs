@@ -25,7 +25,7 @@ use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::Arrival;
 use crate::window::{Lanes, START_OF_TIME, Timed};
 
-/// How long to wait where the user names a moment that has passed.
+/// How long to wait where time stands still, or for a moment that has passed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A lane, by the worker it is on.
@@ -46,6 +46,8 @@ pub(super) struct Turns<H: Host> {
     lanes: Option<Lanes<LaneOfWorker>>,
     /// The watermark with which the run begins.
     resumed: i64,
+    /// The system time at which it was last said when to look.
+    looked_at: Option<Micros>,
 }
 
 impl<H: Host> Turns<H> {
@@ -65,6 +67,7 @@ impl<H: Host> Turns<H> {
             awaited: context.workers,
             lanes: None,
             resumed: START_OF_TIME,
+            looked_at: None,
         }
     }
 
@@ -173,8 +176,8 @@ impl<H: Host> Turns<H> {
         let watermark = lanes.watermark();
         self.keys.advance(watermark);
         let mut emitted = self.keys.on_batch(&self.context, scope, 0, values)?;
-        let late = self.notify(scope, watermark, false)?;
-        for (made, more) in emitted.iter_mut().zip(late) {
+        let due = self.notify(scope, watermark, false)?;
+        for (made, more) in emitted.iter_mut().zip(due) {
             made.extend(more);
         }
         Ok(emitted)
@@ -219,13 +222,19 @@ impl<H: Host> Turns<H> {
     }
 
     /// How long until a key may be due, if nothing comes before.
-    pub(super) fn next_look(&self, scope: H::Scope<'_>) -> Result<Option<Duration>, Failure<H>> {
+    pub(super) fn next_look(
+        &mut self,
+        scope: H::Scope<'_>,
+    ) -> Result<Option<Duration>, Failure<H>> {
         let Some((lanes, due)) = self.lanes.as_ref().zip(self.keys.next_due()) else {
             return Ok(None);
         };
         let look_at = self.builder.look_at(scope, due.0, lanes.look_at(due.0))?;
+        // Where the user's time stands still, waiting for it again and again would keep the
+        // worker busy; so would a moment that has passed.
+        let stands_still = self.looked_at.replace(lanes.now()) == Some(lanes.now());
         Ok(look_at.map(|at| match at.since(lanes.now()) {
-            Duration::ZERO => PAUSE,
+            wait if stands_still || wait.is_zero() => wait.max(PAUSE),
             wait => wait,
         }))
     }

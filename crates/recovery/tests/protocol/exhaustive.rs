@@ -143,6 +143,16 @@ mod sound {
         check(taken_for_dead());
     }
 
+    /// The first may go on while the second takes over, and the second while the third does.
+    #[test]
+    fn two_in_a_row_are_taken_for_dead() {
+        check(Shape {
+            epochs: 1,
+            stalls: 2,
+            ..taken_for_dead()
+        });
+    }
+
     #[test]
     fn acknowledgements_overtake_each_other_and_one_is_lost() {
         check(Shape {

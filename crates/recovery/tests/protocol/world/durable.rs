@@ -262,7 +262,7 @@ impl Sink {
     /// The last epoch that each partition has published.
     pub(super) fn progress(&self) -> impl Iterator<Item = Epoch> {
         let files = self.partitions.iter();
-        files.flat_map(|file| file.published.iter().map(|batch| batch.epoch).max())
+        files.filter_map(|file| file.published.iter().map(|batch| batch.epoch).max())
     }
 
     /// What each partition has published, as it came.

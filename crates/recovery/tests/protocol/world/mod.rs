@@ -234,7 +234,7 @@ impl World {
             | Step::Commit { run }
             | Step::Publish { run, .. }
             | Step::Collect { run, .. } => {
-                self.on(shape, run, |run, world| run.take(shape, world, step))
+                self.on(shape, run, |run, world| run.take(shape, world, step));
             }
         }
     }

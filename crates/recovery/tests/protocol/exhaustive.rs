@@ -139,6 +139,17 @@ mod sound {
     }
 
     #[test]
+    fn two_workers_have_a_plain_sink() {
+        check(Shape {
+            inputs: vec![vec![0], vec![0]],
+            epochs: 1,
+            plain_sink: true,
+            crashes: 1,
+            ..crashing_twice()
+        });
+    }
+
+    #[test]
     fn one_worker_is_taken_for_dead() {
         check(taken_for_dead());
     }

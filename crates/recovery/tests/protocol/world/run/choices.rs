@@ -13,7 +13,10 @@ impl Run {
         }
         for worker in 0..self.workers.len() {
             self.turns(shape, worker, steps);
-            if self.workers[worker].reported < self.frontier() {
+            if self.workers[worker].written < self.workers[worker].ended() {
+                steps.push(Step::Output { run, worker });
+            }
+            if self.workers[worker].reported < self.passed(worker) {
                 steps.push(Step::Report { run, worker });
             }
         }

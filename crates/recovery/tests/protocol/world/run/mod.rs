@@ -30,7 +30,9 @@ struct Worker {
     /// How many items it had read when it began, and at the end of each of its epochs.
     positions: Vec<usize>,
     is_finished: bool,
-    /// How far the coordinator knows that all have come.
+    /// How many of its epochs the plain sink has written.
+    written: usize,
+    /// How far the coordinator knows that it has come.
     reported: Frontier,
 }
 
@@ -180,6 +182,16 @@ impl Run {
         let running = self.workers.iter().filter(|worker| !worker.is_finished);
         let ended = running.map(Worker::ended).min();
         ended.unwrap_or_else(|| self.workers.iter().map(Worker::ended).max().unwrap_or(0))
+    }
+
+    /// How far a worker sees that all have come, with its own part of the plain sink.
+    fn passed(&self, worker: usize) -> Frontier {
+        let worker = &self.workers[worker];
+        if worker.written == worker.ended() {
+            return self.frontier();
+        }
+        self.frontier()
+            .min(Frontier::At(self.epoch(worker.written)))
     }
 
     /// What every worker will see of the others, as timely's frontiers are of all workers.

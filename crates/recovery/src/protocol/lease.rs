@@ -19,7 +19,7 @@ use crate::protocol::defect::StoreDefect;
 /// Whether a process has the store open, as far as this host can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lock {
-    /// We hold it now, and the last holder was on this host. So it is gone.
+    /// We hold it now, and the last holder, if there was one, was on this host. So it is gone.
     Ours,
     /// We hold it now, but the last holder was on another host. That says nothing.
     OursAlone,

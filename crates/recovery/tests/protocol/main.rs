@@ -4,6 +4,10 @@
 //! protocol code. [`exhaustive`] visits every state of small worlds, [`random`] walks through
 //! larger ones, and both ask for the same [`properties`]. A rule that is taken away by a
 //! feature must be missed: [`unsound`] says by which of them.
+//!
+//! What takes minutes is ignored, and runs at night, where it is worth being optimised:
+//! `cargo test --config profile.dev.opt-level=2 --test protocol -- --ignored`, and
+//! `PROPTEST_CASES=1000000` for more random histories.
 
 #![cfg_attr(
     any(

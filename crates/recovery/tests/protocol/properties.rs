@@ -14,7 +14,8 @@ pub(crate) const FENCED_IS_WITHOUT_EFFECT: &str = "P4: who is fenced writes noth
 pub(crate) const PUBLISHES_ONCE: &str = "P5: no epoch and no item is published twice";
 pub(crate) const ONE_PATH: &str = "P6: what is loaded together lies on one path";
 pub(crate) const COMES_TO_AN_END: &str = "P7: without further faults every item is published";
-pub(crate) const NOTHING_IS_LOST: &str = "R4: what is history is published, or can be";
+pub(crate) const NOTHING_IS_LOST: &str =
+    "R4: what is history was written, and is published or can be";
 pub(crate) const ENDS_WHEN_DONE: &str = "R15: exit code zero means that all is published";
 pub(crate) const ACCEPTS_ITS_STORE: &str = "R3: a store that nobody has touched is accepted";
 
@@ -51,15 +52,17 @@ fn publishes_once(_: &Shape, world: &World) -> bool {
     })
 }
 
-fn nothing_is_lost(_: &Shape, world: &World) -> bool {
-    CommittedPath::new(&world.store.history).is_ok_and(|path| {
+fn nothing_is_lost(shape: &Shape, world: &World) -> bool {
+    let committed = || world.ledger.committed.iter();
+    let mut written = world.sink.written_through().zip(committed());
+    let is_written = written.all(|(written, committed)| written >= *committed);
+    let path = CommittedPath::new(&world.store.history);
+    let is_publishable = path.is_ok_and(|path| {
         let publishable = world.sink.publishable_through(&path);
-        let committed = world.ledger.committed.iter();
-        publishable
-            .iter()
-            .zip(committed)
-            .all(|(through, committed)| *through >= Some(*committed))
-    })
+        let mut publishable = publishable.iter().zip(committed());
+        publishable.all(|(through, committed)| *through >= Some(*committed))
+    });
+    is_publishable && (is_written || !shape.plain_sink)
 }
 
 /// Every step uses something up, so all histories end. Where one does, all is done.

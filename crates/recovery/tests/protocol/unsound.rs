@@ -21,7 +21,9 @@ fn history(shape: &Shape, property: &'static str) -> Vec<Step> {
     };
     let steps = path.into_actions();
     println!("against {property}:");
-    steps.iter().for_each(|step| println!("  {step:?}"));
+    for step in &steps {
+        println!("  {step:?}");
+    }
     steps
 }
 

@@ -47,23 +47,9 @@ fn durable_to_the_end(partition: u32, last: u64) -> Fact {
     durable(partition, Frontier::Finished { last: Epoch(last) })
 }
 
-fn prepared_to_the_end(last: u64) -> Fact {
-    Fact::Prepared {
-        sink: SinkPartition(0),
-        frontier: Frontier::Finished { last: Epoch(last) },
-    }
-}
-
 fn committed(epoch: u64) -> Fact {
     Fact::Committed {
         epoch: Epoch(epoch),
-    }
-}
-
-fn published(through: u64) -> Fact {
-    Fact::Published {
-        sink: SinkPartition(0),
-        through: Epoch(through),
     }
 }
 
@@ -135,24 +121,6 @@ fn strangers_are_ignored() {
     assert_eq!(coordinator, self::coordinator(0));
 }
 
-#[cfg(not(feature = "unsound-sinks-do-not-gate"))]
-#[test]
-fn two_phase_sink_holds_back_the_commit_and_the_end() {
-    let mut coordinator = coordinator(1);
-    let facts = [
-        finished(0, 2),
-        finished(1, 1),
-        durable_to_the_end(0, 2),
-        durable_to_the_end(1, 2),
-    ];
-    assert_eq!(on_all(&mut coordinator, facts), []);
-    assert_eq!(coordinator.on(prepared_to_the_end(1)), [commit(2)]);
-    let publish = Action::Publish { through: Epoch(2) };
-    assert_eq!(coordinator.on(committed(2)), [publish, collect(2)]);
-    assert_eq!(coordinator.on(published(1)), []);
-    assert_eq!(coordinator.on(published(2)), [Action::Finish]);
-}
-
 #[test]
 fn end_waits_for_the_last_epoch_of_any_worker() {
     let mut coordinator = coordinator(0);
@@ -163,33 +131,6 @@ fn end_waits_for_the_last_epoch_of_any_worker() {
     assert_eq!(coordinator.on(durable_to_the_end(1, 2)), [commit(3)]);
     assert_eq!(coordinator.on(committed(3)), [collect(3), Action::Finish]);
     assert_eq!(coordinator.on(durable_at(0, 4)), []);
-}
-
-/// A resumed dataflow whose sources had ended commits one more epoch, and ends.
-#[cfg(not(feature = "unsound-sinks-do-not-gate"))]
-#[test]
-fn execution_without_input_ends() {
-    let participants = Participants {
-        workers: 1,
-        partitions: 1,
-        sinks: 1,
-    };
-    let mut coordinator = Coordinator::new(participants, Epoch(5));
-    let facts = [
-        finished(0, 5),
-        prepared_to_the_end(5),
-        durable_to_the_end(0, 5),
-    ];
-    let actions = on_all(&mut coordinator, facts);
-    assert!(matches!(
-        actions[..],
-        [Action::WriteCommit {
-            epoch: Epoch(5),
-            ..
-        }]
-    ));
-    coordinator.on(committed(5));
-    assert_eq!(coordinator.on(published(5)), [Action::Finish]);
 }
 
 #[test]
@@ -222,4 +163,66 @@ fn first_reason_ends_it() {
     assert_eq!(on_all(&mut coordinator, facts), [Action::Abort(fenced)]);
     let facts = [at(0, 2), at(1, 2), durable_at(0, 2), durable_at(1, 2)];
     assert_eq!(on_all(&mut coordinator, facts), []);
+}
+
+#[cfg(not(feature = "unsound-sinks-do-not-gate"))]
+mod two_phase_sinks {
+    use super::*;
+
+    fn prepared_to_the_end(last: u64) -> Fact {
+        Fact::Prepared {
+            sink: SinkPartition(0),
+            frontier: Frontier::Finished { last: Epoch(last) },
+        }
+    }
+
+    fn published(through: u64) -> Fact {
+        Fact::Published {
+            sink: SinkPartition(0),
+            through: Epoch(through),
+        }
+    }
+
+    #[test]
+    fn two_phase_sink_holds_back_the_commit_and_the_end() {
+        let mut coordinator = coordinator(1);
+        let facts = [
+            finished(0, 2),
+            finished(1, 1),
+            durable_to_the_end(0, 2),
+            durable_to_the_end(1, 2),
+        ];
+        assert_eq!(on_all(&mut coordinator, facts), []);
+        assert_eq!(coordinator.on(prepared_to_the_end(1)), [commit(2)]);
+        let publish = Action::Publish { through: Epoch(2) };
+        assert_eq!(coordinator.on(committed(2)), [publish, collect(2)]);
+        assert_eq!(coordinator.on(published(1)), []);
+        assert_eq!(coordinator.on(published(2)), [Action::Finish]);
+    }
+
+    /// A resumed dataflow whose sources had ended commits one more epoch, and ends.
+    #[test]
+    fn execution_without_input_ends() {
+        let participants = Participants {
+            workers: 1,
+            partitions: 1,
+            sinks: 1,
+        };
+        let mut coordinator = Coordinator::new(participants, Epoch(5));
+        let facts = [
+            finished(0, 5),
+            prepared_to_the_end(5),
+            durable_to_the_end(0, 5),
+        ];
+        let actions = on_all(&mut coordinator, facts);
+        assert!(matches!(
+            actions[..],
+            [Action::WriteCommit {
+                epoch: Epoch(5),
+                ..
+            }]
+        ));
+        coordinator.on(committed(5));
+        assert_eq!(coordinator.on(published(5)), [Action::Finish]);
+    }
 }

@@ -211,6 +211,8 @@ pub(crate) struct Sink {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct SinkFile {
+    /// How many items of its input the plain sink has written, at least once.
+    written: usize,
     prepared: Vec<(ExecutionId, Batch)>,
     published: Vec<Batch>,
 }
@@ -221,6 +223,17 @@ impl Sink {
             generation: Generation(0),
             partitions: vec![SinkFile::default(); partitions],
         }
+    }
+
+    pub(crate) fn write(&mut self, sink: usize, first: usize, end: usize) {
+        let written = &mut self.partitions[sink].written;
+        if first <= *written {
+            *written = end.max(*written);
+        }
+    }
+
+    pub(crate) fn written_through(&self) -> impl Iterator<Item = usize> {
+        self.partitions.iter().map(|file| file.written)
     }
 
     pub(crate) fn prepare(&mut self, sink: usize, execution: ExecutionId, batch: Batch) {
@@ -237,6 +250,7 @@ impl Sink {
         let SinkFile {
             prepared,
             published,
+            ..
         } = &mut self.partitions[sink];
         let is_due = |(execution, batch): &(ExecutionId, Batch)| is_due(*execution, batch.epoch);
         let due = prepared.iter().filter(|pending| is_due(pending));
@@ -262,7 +276,7 @@ impl Sink {
     /// The last epoch that each partition has published.
     pub(super) fn progress(&self) -> impl Iterator<Item = Epoch> {
         let files = self.partitions.iter();
-        files.flat_map(|file| file.published.iter().map(|batch| batch.epoch).max())
+        files.filter_map(|file| file.published.iter().map(|batch| batch.epoch).max())
     }
 
     /// What each partition has published, as it came.

@@ -2,8 +2,9 @@
 //!
 //! Every worker reads a list of keys, its part of the input. A keyed step keeps, per key,
 //! whether the number of its items is odd: a key with an even number has no state, so there
-//! are tombstones. A two-phase sink, with a partition per worker, writes the items. Source
-//! positions and key state go to the partitions of a store.
+//! are tombstones. A two-phase sink, with a partition per worker, writes the items, and so may
+//! a plain one, which knows no epochs. Source positions and key state go to the partitions of
+//! a store.
 //!
 //! What is durable is apart from what is in the memory of a [`Run`], and a crash loses the
 //! latter. A run may also be taken for dead, and go on while the next one has begun. Epochs
@@ -32,6 +33,10 @@ pub(crate) type Key = u8;
 
 /// What a world is made of, and what may happen in it.
 #[derive(Clone, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 pub(crate) struct Shape {
     /// The input of each worker.
     pub(crate) inputs: Vec<Vec<Key>>,
@@ -39,6 +44,8 @@ pub(crate) struct Shape {
     pub(crate) partitions: usize,
     /// In how many epochs each execution reads the rest of the input.
     pub(crate) epochs: usize,
+    /// Whether there is a sink that writes at once, beside the one with two phases.
+    pub(crate) plain_sink: bool,
     /// How often a run dies.
     pub(crate) crashes: u8,
     /// How often a run is taken for dead, and goes on.
@@ -92,6 +99,8 @@ pub(crate) enum Step {
         items: usize,
         finish: bool,
     },
+    /// The plain sink of a worker writes all epochs that are over.
+    Output { run: ExecutionId, worker: usize },
     /// A worker notices how far all have come.
     Report { run: ExecutionId, worker: usize },
     /// A partition makes this many records durable.
@@ -227,6 +236,7 @@ impl World {
             }
             Step::Turn { run, .. }
             | Step::Fence { run }
+            | Step::Output { run, .. }
             | Step::Report { run, .. }
             | Step::Write { run, .. }
             | Step::Hear { run, .. }
@@ -234,7 +244,7 @@ impl World {
             | Step::Commit { run }
             | Step::Publish { run, .. }
             | Step::Collect { run, .. } => {
-                self.on(shape, run, |run, world| run.take(shape, world, step))
+                self.on(shape, run, |run, world| run.take(shape, world, step));
             }
         }
     }

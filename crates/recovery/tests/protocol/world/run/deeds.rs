@@ -1,122 +1,21 @@
-//! One execution: what it has in memory, and what it does to what is durable.
+//! What a run does, to itself and to what is durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use millstream_recovery::id::{
-    Epoch, ExecutionId, Generation, SinkPartition, StorePartition, WorkerIndex, WriteSequence,
+    Generation, SinkPartition, StorePartition, WorkerIndex, WriteSequence,
 };
 use millstream_recovery::protocol::abort::Abort;
-use millstream_recovery::protocol::coordinator::{
-    Action, Coordinator, Fact, Frontier, Participants,
-};
+use millstream_recovery::protocol::coordinator::{Fact, Frontier};
 use millstream_recovery::protocol::lease;
-use millstream_recovery::protocol::manifest::Commit;
-use millstream_recovery::protocol::path::CommittedPath;
 
-use super::durable::{Batch, Record, Subject};
-use super::{Key, Sabotage, Shape, Step, World};
-
-/// How a run ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// All is well.
-    Zero,
-    /// Something failed: here, only that it was fenced.
-    Aborted,
-}
-
-/// A worker with its source.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Worker {
-    /// How many items it had read when it began, and at the end of each of its epochs.
-    positions: Vec<usize>,
-    is_finished: bool,
-    /// How far the coordinator knows that all have come.
-    reported: Frontier,
-}
-
-/// What a run has handed to a partition of the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Writer {
-    /// Not durable yet.
-    queue: Vec<(Subject, Record)>,
-    /// What the coordinator is yet to hear: how far it has come, at which sequence.
-    acknowledgements: BTreeSet<(Frontier, WriteSequence)>,
-    /// What it has heard.
-    heard: Option<Frontier>,
-    /// A commit for which garbage is to be collected.
-    collect: Option<Epoch>,
-}
-
-/// What a run has to do with a partition of the sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Output {
-    /// How many epochs of the worker are prepared.
-    prepared: usize,
-    /// What the coordinator has heard.
-    heard: Option<Frontier>,
-    /// Through which epoch to publish.
-    publish: Option<Epoch>,
-}
-
-/// An execution that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Run {
-    pub(crate) execution: ExecutionId,
-    pub(crate) generation: Generation,
-    pub(crate) resume: Epoch,
-    /// Someone thinks it is dead.
-    pub(crate) is_stalled: bool,
-    pub(crate) is_draining: bool,
-    /// How many partitions of the store it has taken over.
-    fenced: u32,
-    coordinator: Coordinator,
-    path: CommittedPath,
-    workers: Vec<Worker>,
-    /// The keys with an odd number of items in all epochs that are over.
-    odd: BTreeSet<Key>,
-    /// How many epochs that is.
-    over: usize,
-    writers: Vec<Writer>,
-    outputs: Vec<Output>,
-    /// The commit that is to be written.
-    commit: Option<Commit>,
-}
+use super::{Exit, Run, Worker};
+use crate::world::durable::{Batch, Record, Subject};
+use crate::world::{Key, Sabotage, Shape, Step, World};
 
 impl Run {
-    pub(super) fn new(
-        shape: &Shape,
-        execution: ExecutionId,
-        generation: Generation,
-        path: CommittedPath,
-    ) -> Self {
-        let count = |length| u32::try_from(length).unwrap();
-        let participants = Participants {
-            workers: count(shape.inputs.len()),
-            partitions: count(shape.partitions),
-            sinks: count(shape.inputs.len()),
-        };
-        let resume = path.resume_epoch();
-        Self {
-            execution,
-            generation,
-            resume,
-            is_stalled: false,
-            is_draining: false,
-            fenced: 0,
-            coordinator: Coordinator::new(participants, resume),
-            path,
-            workers: Vec::new(),
-            odd: BTreeSet::new(),
-            over: 0,
-            writers: vec![Writer::default(); shape.partitions],
-            outputs: vec![Output::default(); shape.inputs.len()],
-            commit: None,
-        }
-    }
-
     /// Takes over one more partition of the store. After the last, opens the sink and loads.
-    pub(super) fn fence(&mut self, shape: &Shape, world: &mut World) -> Option<Exit> {
+    pub(in crate::world) fn fence(&mut self, shape: &Shape, world: &mut World) -> Option<Exit> {
         let partition = world.store.partition(StorePartition(self.fenced));
         if let Err(reason) = self.may_fence(shape, partition.generation) {
             return self.hear(Fact::Failed(reason));
@@ -135,6 +34,7 @@ impl Run {
         let workers = loaded.positions.into_iter().map(|position| Worker {
             positions: vec![position],
             is_finished: false,
+            written: 0,
             reported: Frontier::At(self.resume),
         });
         self.workers = workers.collect();
@@ -142,123 +42,13 @@ impl Run {
         None
     }
 
-    /// Whether it has taken over the whole store.
-    pub(super) fn is_open(&self) -> bool {
-        self.fenced as usize == self.writers.len()
-    }
-
-    pub(super) fn may_drain(&self) -> bool {
-        !self.is_draining && self.workers.iter().any(|worker| !worker.is_finished)
-    }
-
-    /// How many items each worker has read.
-    pub(super) fn positions(&self) -> Vec<usize> {
-        self.workers.iter().map(Worker::position).collect()
-    }
-
-    /// How many items each worker had read at the end of an epoch.
-    pub(super) fn positions_after(&self, epoch: Epoch) -> Vec<usize> {
-        let epochs = self.epochs_through(epoch);
-        let workers = self.workers.iter();
-        workers
-            .map(|worker| worker.positions[epochs.min(worker.ended())])
-            .collect()
-    }
-
-    /// What it can do next.
-    pub(super) fn steps(&self, shape: &Shape, steps: &mut Vec<Step>) {
-        let run = self.execution;
-        if !self.is_open() {
-            steps.push(Step::Fence { run });
-            return;
-        }
-        for worker in 0..self.workers.len() {
-            self.turns(shape, worker, steps);
-            if self.workers[worker].reported < self.frontier() {
-                steps.push(Step::Report { run, worker });
-            }
-        }
-        for (partition, writer) in self.writers.iter().enumerate() {
-            self.writes(shape, partition, steps);
-            let acknowledgements = writer.acknowledgements.iter();
-            steps.extend(acknowledgements.map(|(frontier, _)| Step::Hear {
-                run,
-                partition,
-                frontier: *frontier,
-            }));
-            if writer.collect.is_some() {
-                steps.push(Step::Collect { run, partition });
-            }
-        }
-        for (sink, output) in self.outputs.iter().enumerate() {
-            if output.heard < Some(self.workers[sink].frontier(self.resume)) {
-                steps.push(Step::Prepare { run, sink });
-            }
-            if output.publish.is_some() {
-                steps.push(Step::Publish { run, sink });
-            }
-        }
-        if self.commit.is_some() {
-            steps.push(Step::Commit { run });
-        }
-    }
-
-    /// What the coordinator may never hear.
-    pub(super) fn losses(&self, steps: &mut Vec<Step>) {
-        for (partition, writer) in self.writers.iter().enumerate() {
-            let acknowledgements = writer.acknowledgements.iter();
-            steps.extend(acknowledgements.map(|(frontier, _)| Step::Lose {
-                run: self.execution,
-                partition,
-                frontier: *frontier,
-            }));
-        }
-    }
-
-    fn turns(&self, shape: &Shape, worker: usize, steps: &mut Vec<Step>) {
-        let of = &self.workers[worker];
-        if of.is_finished {
-            return;
-        }
-        let mut turn = |items, finish| {
-            steps.push(Step::Turn {
-                run: self.execution,
-                worker,
-                items,
-                finish,
-            });
-        };
-        let left = shape.inputs[worker].len() - of.position();
-        if self.is_draining {
-            turn(0, true);
-        } else {
-            turn(left, true);
-            if of.ended() + 1 < shape.epochs {
-                (0..=left).for_each(|items| turn(items, false));
-            }
-        }
-    }
-
-    fn writes(&self, shape: &Shape, partition: usize, steps: &mut Vec<Step>) {
-        let writer = &self.writers[partition];
-        let all = writer.queue.len();
-        let first = if shape.partial_writes { 1 } else { all };
-        let mut write = |records| {
-            steps.push(Step::Write {
-                run: self.execution,
-                partition,
-                records,
-            });
-        };
-        if all > 0 {
-            (first..=all).for_each(write);
-        } else if Some(self.durable(partition)) > writer.told() {
-            write(0);
-        }
-    }
-
     /// Does one thing.
-    pub(super) fn take(&mut self, shape: &Shape, world: &mut World, step: Step) -> Option<Exit> {
+    pub(in crate::world) fn take(
+        &mut self,
+        shape: &Shape,
+        world: &mut World,
+        step: Step,
+    ) -> Option<Exit> {
         match step {
             Step::Turn {
                 worker,
@@ -270,6 +60,7 @@ impl Run {
                 None
             }
             Step::Fence { .. } => self.fence(shape, world),
+            Step::Output { worker, .. } => self.output(world, worker),
             Step::Report { worker, .. } => self.report(worker),
             Step::Write {
                 partition, records, ..
@@ -287,37 +78,8 @@ impl Run {
         }
     }
 
-    /// Tells the coordinator a fact, and begins what it says.
-    pub(super) fn hear(&mut self, fact: Fact) -> Option<Exit> {
-        for action in self.coordinator.on(fact) {
-            match action {
-                Action::WriteCommit { epoch, sequences } => {
-                    self.commit = Some(Commit {
-                        execution: self.execution,
-                        epoch,
-                        sequences,
-                    });
-                }
-                Action::Publish { through } => {
-                    for output in &mut self.outputs {
-                        output.publish = Some(through);
-                    }
-                }
-                Action::Collect { through } => {
-                    for writer in &mut self.writers {
-                        writer.collect = Some(through);
-                    }
-                }
-                Action::StopSources => self.is_draining = true,
-                Action::Finish => return Some(Exit::Zero),
-                Action::Abort(_) => return Some(Exit::Aborted),
-            }
-        }
-        None
-    }
-
     /// An acknowledgement is lost.
-    pub(super) fn forget(&mut self, partition: usize, lost: Frontier) -> Option<Exit> {
+    pub(in crate::world) fn forget(&mut self, partition: usize, lost: Frontier) -> Option<Exit> {
         let acknowledgements = &mut self.writers[partition].acknowledgements;
         acknowledgements.retain(|(frontier, _)| *frontier != lost);
         None
@@ -330,6 +92,9 @@ impl Run {
         let epoch = of.ended();
         of.positions.push(position);
         of.is_finished = finish;
+        if !shape.plain_sink || (items == 0 && of.written == epoch) {
+            of.written = epoch + 1;
+        }
         if items > 0 {
             self.hand_over(shape, Subject::Position(worker), epoch, Some(position));
         }
@@ -372,8 +137,18 @@ impl Run {
         writer.queue.push((subject, record));
     }
 
+    /// The plain sink writes what a worker has for it. Nobody can keep it from writing twice.
+    fn output(&mut self, world: &mut World, worker: usize) -> Option<Exit> {
+        let of = &mut self.workers[worker];
+        world
+            .sink
+            .write(worker, of.positions[of.written], of.position());
+        of.written = of.ended();
+        None
+    }
+
     fn report(&mut self, worker: usize) -> Option<Exit> {
-        let frontier = self.frontier();
+        let frontier = self.passed(worker);
         self.workers[worker].reported = frontier;
         self.hear(Fact::Passed {
             worker: WorkerIndex(u32::try_from(worker).unwrap()),
@@ -538,48 +313,14 @@ impl Run {
         lease::admit(self.generation, recorded)
     }
 
-    /// The epoch after so many.
-    fn epoch(&self, epochs: usize) -> Epoch {
-        Epoch(self.resume.0 + epochs as u64)
-    }
-
-    fn epochs_through(&self, epoch: Epoch) -> usize {
-        usize::try_from(epoch.next().0 - self.resume.0).unwrap()
-    }
-
-    /// How many epochs are over for all workers.
-    fn epochs_over(&self) -> usize {
-        let running = self.workers.iter().filter(|worker| !worker.is_finished);
-        let ended = running.map(Worker::ended).min();
-        ended.unwrap_or_else(|| self.workers.iter().map(Worker::ended).max().unwrap_or(0))
-    }
-
-    /// What every worker will see of the others, as timely's frontiers are of all workers.
-    fn frontier(&self) -> Frontier {
-        let over = self.epochs_over();
-        if self.workers.iter().all(|worker| worker.is_finished) {
-            return Frontier::Finished {
-                last: self.epoch(over - 1),
-            };
-        }
-        Frontier::At(self.epoch(over))
-    }
-
-    /// How far a partition has made everything durable that it will ever be handed.
-    fn durable(&self, partition: usize) -> Frontier {
-        let queue = self.writers[partition].queue.iter();
-        let waiting = queue.map(|(_, record)| Frontier::At(record.epoch)).min();
-        waiting.map_or(self.frontier(), |waiting| waiting.min(self.frontier()))
-    }
-
     /// Lets everything be known that changes nothing durable, in a world without delays.
-    pub(super) fn settle(&mut self, shape: &Shape, world: &World) -> Option<Exit> {
+    pub(in crate::world) fn settle(&mut self, shape: &Shape, world: &World) -> Option<Exit> {
         if shape.delays || !self.is_open() {
             return None;
         }
         let mut exit = None;
         for worker in 0..self.workers.len() {
-            if self.workers[worker].reported < self.frontier() {
+            if self.workers[worker].reported < self.passed(worker) {
                 exit = exit.or(self.report(worker));
             }
         }
@@ -599,34 +340,6 @@ impl Run {
             }
         }
         exit
-    }
-}
-
-impl Worker {
-    fn position(&self) -> usize {
-        self.positions[self.positions.len() - 1]
-    }
-
-    /// How many epochs it has ended.
-    fn ended(&self) -> usize {
-        self.positions.len() - 1
-    }
-
-    /// How far its own items have come.
-    fn frontier(&self, resume: Epoch) -> Frontier {
-        let next = Epoch(resume.0 + self.ended() as u64);
-        match next.previous() {
-            Some(last) if self.is_finished => Frontier::Finished { last },
-            _ => Frontier::At(next),
-        }
-    }
-}
-
-impl Writer {
-    /// What the coordinator has heard, or will hear if nothing is lost.
-    fn told(&self) -> Option<Frontier> {
-        let pending = self.acknowledgements.iter().map(|(frontier, _)| *frontier);
-        pending.max().max(self.heard)
     }
 }
 

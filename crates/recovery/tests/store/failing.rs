@@ -255,6 +255,63 @@ fn crash_twice(
     is_crash.into()
 }
 
+/// Runs with the `count`-th call of a kind failing, or the process killed before it; gives
+/// whether it came to that.
+fn run_with_fault(directory: &Path, call: &str, fault: &str, count: usize) -> bool {
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={call}"))
+        .arg("-e")
+        .arg(format!("inject={call}:{fault}:when={count}"))
+        .arg(std::env::current_exe().unwrap())
+        .args(["failing::child", "--exact"])
+        .env(DIRECTORY, directory)
+        .output()
+        .unwrap();
+    !output.status.success()
+}
+
+#[test]
+#[ignore = "takes strace, and minutes"]
+fn system_calls_that_fail_change_nothing() {
+    let mut failures = 0;
+    for call in [
+        "pwrite64",
+        "fdatasync",
+        "fsync",
+        "ftruncate",
+        "rename",
+        "unlink",
+    ] {
+        for fault in ["error=EIO", "error=ENOSPC", "signal=SIGKILL"] {
+            let mut count = 1;
+            let mut passed = 0;
+            // A fault that is no failure, of a call for which there is another way, isn't the
+            // last one.
+            while passed < 3 {
+                let what = format!("{call}, {fault}, {count}");
+                let parent = TempDir::new().unwrap();
+                let directory = parent.path().join("store");
+                let is_failure = run_with_fault(&directory, call, fault, count);
+                let offset = check(&directory, &what);
+                run_with_fault(&directory, call, fault, count / 3 + 1);
+                let then = check(&directory, &what);
+                assert!(
+                    then >= offset,
+                    "{what}: it went back from {offset} to {then}"
+                );
+                assert!(!run(&directory, ("nowhere", 1)), "{what}");
+                assert_eq!(check(&directory, &what), ITEMS, "{what}");
+                assert_clean(&directory, &what);
+                failures += usize::from(is_failure);
+                passed = if is_failure { 0 } else { passed + 1 };
+                count += 1 + count / 6;
+            }
+        }
+    }
+    assert!(failures > 100, "only {failures} failures");
+}
+
 /// Asserts that a run without a crash has left nothing lying about.
 fn assert_clean(directory: &Path, what: &str) {
     let found = verify(directory);

@@ -154,11 +154,7 @@ impl<'a> Changes<'a> {
                 None => None,
                 Some(state) => {
                     let frame = encode(&identity, state.codec, &state.payload);
-                    Some(frame.map_err(|source| StoreError::TooLarge {
-                        step: record.step.clone(),
-                        key: record.key.clone(),
-                        source,
-                    })?)
+                    Some(frame.map_err(|source| record.too_large(source))?)
                 }
             };
             let step = self.put(&identity, frame.as_deref())?;

@@ -61,6 +61,11 @@ impl Directory {
         self.path.join("lock")
     }
 
+    /// What is about to take the place of [`lock`](Self::lock).
+    pub(super) fn new_lock(&self) -> PathBuf {
+        self.path.join("lock.new")
+    }
+
     /// There while the store is being made, and never again.
     pub(super) fn marker(&self) -> PathBuf {
         self.path.join("unfinished")

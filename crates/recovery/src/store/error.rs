@@ -341,3 +341,99 @@ impl<'a> Attempt<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sentences() {
+        let path = PathBuf::from("/store/part-0.sqlite3");
+        let doing = "write snapshots";
+        let (step, key) = (StepId("flow.count".to_owned()), StateKey("a".to_owned()));
+        let errors = [
+            StoreError::DirectoryMissing { path: path.clone() },
+            StoreError::NoPartitions { path: path.clone() },
+            StoreError::MissingPartitions {
+                path: path.clone(),
+                missing: vec![StorePartition(1)],
+                count: 2,
+            },
+            StoreError::HalfMade { path: path.clone() },
+            StoreError::inconsistent(&path, "they differ."),
+            StoreError::corrupt(&path, "its seal does not match"),
+            StoreError::Record {
+                path: path.clone(),
+                step: step.clone(),
+                key: key.clone(),
+                execution: ExecutionId(1),
+                epoch: Epoch(1),
+                source: FrameError::Checksum,
+            },
+            StoreError::FormatTooNew {
+                path: path.clone(),
+                found: 2,
+                known: 1,
+            },
+            StoreError::AlreadyInitialised { path: path.clone() },
+            StoreError::PartitionCount { count: 0, most: 1 },
+            StoreError::NetworkFileSystem {
+                path: path.clone(),
+                kind: "NFS",
+            },
+            StoreError::InUse {
+                path: path.clone(),
+                process: None,
+            },
+            StoreError::Fenced {
+                path: path.clone(),
+                ours: Generation(1),
+                theirs: Generation(2),
+            },
+            StoreError::Busy {
+                path: path.clone(),
+                doing,
+            },
+            StoreError::Full {
+                path: path.clone(),
+                doing,
+            },
+            StoreError::TooLarge {
+                step,
+                key,
+                source: FrameError::TooLarge(1),
+            },
+            StoreError::Import {
+                line: 1,
+                why: "it is empty".to_owned(),
+            },
+            StoreError::Stopped,
+            StoreError::Misuse("no execution has begun".to_owned()),
+        ];
+        for error in errors {
+            let told = error.to_string();
+            assert!(told.starts_with(char::is_uppercase), "{told}");
+            assert!(told.ends_with('.'), "{told}");
+            assert!(!told.contains(".."), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_sqlite_says_is_told_with_the_attempt() {
+        let attempt = Attempt::new(Path::new("/store/part-0.sqlite3"), "write snapshots");
+        let failure = |code| {
+            let failure = rusqlite::ffi::Error::new(code);
+            attempt.sqlite()(rusqlite::Error::SqliteFailure(failure, None))
+        };
+        assert!(matches!(failure(5), StoreError::Busy { .. }));
+        assert!(matches!(failure(13), StoreError::Full { .. }));
+        assert!(matches!(failure(11), StoreError::Corrupt { .. }));
+        let io = failure(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        assert!(matches!(io, StoreError::Database { .. }));
+        assert_eq!(io.exit_code(), 74);
+        assert!(
+            io.to_string()
+                .starts_with("It was not possible to write snapshots (`/store/part-0.sqlite3`): ")
+        );
+    }
+}

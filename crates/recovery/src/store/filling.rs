@@ -18,6 +18,21 @@ use crate::id::{Epoch, ExecutionId, Generation, StorePartition};
 /// How much goes in one transaction.
 const CHUNK: usize = 8 * 1024 * 1024;
 
+/// Makes a new store of all that is in another, in any number of files. Gives the number of
+/// snapshots.
+pub(super) fn copy(reader: &Reader, to: &Path, partitions: u32) -> Result<u64> {
+    let mut filling = Filling::begin(to, partitions, reader.generation())?;
+    for partition in &reader.partitions {
+        partition.visit::<StoreError>(&mut |row: Checked<'_>| {
+            let frame = row.frame.map(<[u8]>::to_vec);
+            filling.put(&row.identity, row.checksum, frame)
+        })?;
+    }
+    let (rows, _) = filling.sum();
+    filling.finish(&reader.history)?;
+    Ok(rows)
+}
+
 /// A new store that is being filled.
 #[derive(Debug)]
 pub(super) struct Filling {

@@ -95,10 +95,17 @@ impl Lease {
                                 .filter(|process| *process != 0),
                         });
                     }
-                    Claim::ByForce => break replace(directory, &file)?,
+                    Claim::ByForce => {
+                        let file = replace(directory, &file)?;
+                        // Another may take over at the same time; one of the two stays.
+                        if is_at(&file, &path).map_err(attempt.io())? {
+                            break file;
+                        }
+                    }
                 },
             }
         };
+        remove_if_there(&directory.new_lock()).map_err(attempt.io())?;
         let lease = Self {
             file: Arc::new(file),
             directory: directory.clone(),
@@ -203,14 +210,9 @@ pub(super) fn create(directory: &Directory, store: &str) -> Result<()> {
 fn replace(directory: &Directory, held: &File) -> Result<File> {
     let path = directory.lock();
     let attempt = Attempt::new(&path, "take the lease by force");
-    let place = directory
-        .path()
-        .join(format!("lock.{}", std::process::id()));
+    let place = directory.new_lock();
     let replace = || {
-        match fs::remove_file(&place) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&place)?;
         let mut witness = [0; 32];
         // A word that was never written leaves none behind.
         let _ = held.read_exact_at(&mut witness, 0);
@@ -227,6 +229,13 @@ fn replace(directory: &Directory, held: &File) -> Result<File> {
     let file = replace().map_err(attempt.io())?;
     directory.sync()?;
     Ok(file)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 fn open_or_create(path: &Path) -> io::Result<File> {

@@ -107,15 +107,16 @@ impl Partition {
         visitor: &mut dyn FnMut(Checked<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let attempt = Attempt::new(&self.path, "load snapshots");
-        let transaction = self.snapshot()?;
+        let _snapshot = self.snapshot()?;
         let sealed = self.seal()?;
-        let steps = Steps::read(&transaction, attempt)?;
+        let steps = Steps::read(&self.connection, attempt)?;
         let history = self.history()?;
         let mut counted = Seal::new();
         for checksum in steps.checksums().chain(history.checksums()) {
             counted.add(checksum);
         }
-        let mut statement = transaction
+        let mut statement = self
+            .connection
             .prepare(
                 "SELECT step, key, execution, epoch, frame FROM snapshots \
                  ORDER BY step, key, execution DESC, epoch DESC",

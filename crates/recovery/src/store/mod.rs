@@ -32,6 +32,7 @@
 #[macro_use]
 mod failpoint;
 
+mod backup;
 mod base64;
 mod changes;
 mod connection;
@@ -58,6 +59,7 @@ mod sweep;
 mod verify;
 mod writer;
 
+pub use backup::backup;
 pub use error::{Result, StoreError};
 pub use export::export;
 pub use history::{Commit, Execution, Manifest, ManifestStep, StepKind};

@@ -101,9 +101,28 @@ impl Partition {
         History::read(&self.connection, &self.path)
     }
 
-    /// Several reads of one state of the file.
-    pub(super) fn snapshot(&self) -> Result<Transaction<'_>> {
+    /// Several reads of one moment of the file; nothing to do if it is held at one.
+    pub(super) fn snapshot(&self) -> Result<Option<Transaction<'_>>> {
+        if !self.connection.is_autocommit() {
+            return Ok(None);
+        }
         Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)
+            .map(Some)
+            .map_err(Attempt::new(&self.path, "read the store file").sqlite())
+    }
+
+    /// Stays at this moment, whatever is written to the file.
+    pub(super) fn hold(&self) -> Result<()> {
+        // The moment is that of the first read.
+        self.connection
+            .execute_batch("BEGIN; SELECT count(*) FROM identity")
+            .map_err(Attempt::new(&self.path, "read the store file").sqlite())
+    }
+
+    /// Undoes [`hold`](Self::hold).
+    pub(super) fn let_go(&self) -> Result<()> {
+        self.connection
+            .execute_batch("ROLLBACK")
             .map_err(Attempt::new(&self.path, "read the store file").sqlite())
     }
 

@@ -14,7 +14,13 @@ use super::path::CommittedPath;
 use super::seal::Seal;
 use crate::id::{Generation, StorePartition, WorkerIndex};
 
-/// A store to read from. It may be in use by a run at the same time.
+/// How often a store that moves on while it is opened is looked at anew.
+const LOOKS: usize = 50;
+
+/// A store as it was at one moment, though a run may be writing to it all the time.
+///
+/// While it is open, the logs of the files can't be written back beyond that moment, so it
+/// shouldn't stay open for long.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) directory: Directory,
@@ -34,20 +40,50 @@ impl Reader {
                 path: directory.path().to_owned(),
             });
         }
-        Self::of(directory)
+        let mut reader = Self::assemble(directory)?;
+        for _ in 0..LOOKS {
+            let told = read_witness(&reader.directory, reader.store_id())?;
+            for partition in &reader.partitions {
+                partition.hold()?;
+            }
+            let error = match reader.compare(told) {
+                Ok(()) => return Ok(reader),
+                Err(error) => error,
+            };
+            // A commit may have come between one file and another.
+            if !matches!(error, StoreError::Inconsistent { .. }) {
+                return Err(error);
+            }
+            let held = reader.home().seal()?.sequence;
+            for partition in &reader.partitions {
+                partition.let_go()?;
+            }
+            if reader.home().seal()?.sequence == held {
+                return Err(error);
+            }
+        }
+        Err(StoreError::Busy {
+            path: reader.home().path.clone(),
+            doing: "see the store at one moment",
+        })
     }
 
-    /// Opens a store whether it is finished or not.
+    /// Opens a store to be written to, finished or not. It isn't held at a moment, and nobody
+    /// else may be writing.
     pub(super) fn of(directory: Directory) -> Result<Self> {
-        let partitions = open_all(&directory)?;
-        let mut reader = Self {
+        let mut reader = Self::assemble(directory)?;
+        let told = read_witness(&reader.directory, reader.store_id())?;
+        reader.compare(told)?;
+        Ok(reader)
+    }
+
+    fn assemble(directory: Directory) -> Result<Self> {
+        Ok(Self {
+            partitions: open_all(&directory)?,
             directory,
-            partitions,
             history: History::default(),
             generation: Generation(0),
-        };
-        reader.compare()?;
-        Ok(reader)
+        })
     }
 
     /// How many files it has.
@@ -102,14 +138,9 @@ impl Reader {
         &self.partitions[0]
     }
 
-    /// Compares what the files, and the lock, say of each other.
-    ///
-    /// A run may be writing meanwhile, so that what is read later may be newer: what must not
-    /// be older than something is read after it.
-    fn compare(&mut self) -> Result<()> {
-        let told = read_witness(&self.directory, self.store_id())?;
-        let sealed = self.home().seal()?;
-        let witnesses = self.home().history()?.witnesses;
+    /// Compares what the files say of each other, and what was `told` of home by the lock,
+    /// which was read before them.
+    fn compare(&mut self, told: Option<u64>) -> Result<()> {
         let seals: Vec<Seal> = self
             .partitions
             .iter()
@@ -121,8 +152,10 @@ impl Reader {
             .map(|seal| seal.generation)
             .max()
             .unwrap_or(Generation(0));
-        self.refuse_older_home(told, sealed)?;
-        let sequences: BTreeMap<_, _> = witnesses
+        self.refuse_older_home(told, seals[0])?;
+        let sequences: BTreeMap<_, _> = self
+            .history
+            .witnesses
             .iter()
             .map(|witness| (witness.partition, witness.sequence))
             .collect();

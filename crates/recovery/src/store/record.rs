@@ -1,6 +1,7 @@
 //! What is written: the state of one key at the end of one epoch.
 
-use crate::frame::Codec;
+use super::error::{Result, StoreError};
+use crate::frame::{Codec, FrameError, check_size};
 use crate::id::{Epoch, StateKey, StepId};
 
 /// The state of a key at the end of an epoch, or that it has none any more.
@@ -29,6 +30,23 @@ pub struct State {
 const OVERHEAD: usize = 64;
 
 impl Record {
+    /// Whether a frame can hold the state.
+    pub fn check_size(&self) -> Result<()> {
+        let size = self.state.as_ref().map_or(0, |state| state.payload.len());
+        match check_size(size) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.too_large(source)),
+        }
+    }
+
+    pub(super) fn too_large(&self, source: FrameError) -> StoreError {
+        StoreError::TooLarge {
+            step: self.step.clone(),
+            key: self.key.clone(),
+            source,
+        }
+    }
+
     /// About how many bytes it takes.
     pub fn weight(&self) -> usize {
         let payload = self.state.as_ref().map_or(0, |state| state.payload.len());

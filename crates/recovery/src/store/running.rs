@@ -44,7 +44,7 @@ impl Store {
         // A look first: a lock is left in no directory that isn't a store.
         let directory = Reader::open(path)?.directory;
         let lease = Lease::take(&directory, claim)?;
-        Self::over(Reader::open(path)?, lease, Generation(0))
+        Self::over(Reader::of(directory)?, lease, Generation(0))
     }
 
     /// Takes a store over, with a generation after those it had and `after` another.

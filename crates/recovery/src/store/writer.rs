@@ -163,8 +163,12 @@ impl Drop for Writer {
 }
 
 impl WriterHandle {
-    /// Hands over snapshots. Waits only while there is no room.
+    /// Hands over snapshots. Waits only while there is no room. States that are too large are
+    /// refused here, where it is known whose they are.
     pub fn append(&self, records: Vec<Record>) -> Result<()> {
+        for record in &records {
+            record.check_size()?;
+        }
         self.push(Request::Append(records))
     }
 

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use millstream_recovery::id::Epoch;
-use millstream_recovery::store::{Reader, StoreError};
+use millstream_recovery::store::{Claim, Reader, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::support::{
-    Contents, begin, collect_all, copy, forgotten, kept, meddle, new_store, open, try_contents,
-    write,
+    Contents, begin, collect_all, copy, forgotten, kept, meddle, new_store, open, path_of,
+    try_contents, try_write, write,
 };
 
 /// A store with something of everything, as a crash left it: rows in the files and rows in the
@@ -138,6 +138,46 @@ fn flipped_bits_of_a_store_of_three_files() {
     flip_bits(3, 150);
 }
 
+/// What a run makes of a store: it loads, sweeps, writes, commits and leaves.
+fn go_on(directory: &Path) -> Result<Contents, StoreError> {
+    outcome(directory)?;
+    let mut store = Store::open(directory, Claim::IfFree)?;
+    let path = path_of(store.reader().executions());
+    store.sweep(&path)?;
+    let execution = begin(&mut store, 5);
+    // Enough to use pages that were free.
+    let records = (0..40).map(|key| kept(&format!("new {key}"), 5, &"state ".repeat(40 + key)));
+    try_write(&mut store, execution, records.collect())?;
+    store.commit(execution, Epoch(5))?;
+    store.close()?;
+    outcome(directory)
+}
+
+#[test]
+fn flipped_bits_of_a_store_that_goes_on() {
+    let golden = crashed(1);
+    let expected = go_on(copy(golden.path()).path()).unwrap();
+    let mut random = pseudo_random(7);
+    let mut refused = 0;
+    for flip in 0..240 {
+        let name = ["part-0.sqlite3", "part-0.sqlite3-wal"][flip % 2];
+        let directory = copy(golden.path());
+        let mut bytes = fs::read(golden.path().join(name)).unwrap();
+        let byte = random(bytes.len());
+        let bit = random(8);
+        bytes[byte] ^= 1 << bit;
+        fs::write(directory.path().join(name), &bytes).unwrap();
+        match go_on(directory.path()) {
+            Ok(contents) => assert_eq!(contents, expected, "bit {bit} of byte {byte} of {name}"),
+            Err(error) => {
+                assert!([74, 76].contains(&error.exit_code()), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 60, "only {refused} flips were noticed");
+}
+
 #[test]
 #[ignore = "ten thousand flips take minutes; for the nightly run"]
 fn ten_thousand_flipped_bits() {
@@ -237,7 +277,7 @@ fn a_state_that_is_too_large_is_refused_with_its_step_and_key() {
     let mut record = kept("big", 1, "");
     // All zeros, which the system gives without making them.
     record.state.as_mut().unwrap().payload = vec![0; millstream_recovery::frame::MAX_PAYLOAD + 1];
-    let error = crate::support::try_write(&mut store, execution, vec![record]).unwrap_err();
+    let error = try_write(&mut store, execution, vec![record]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "The state of step `flow.count`, key `big` cannot be kept: it is 536870913 bytes, and \

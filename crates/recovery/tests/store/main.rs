@@ -7,6 +7,8 @@
 mod collecting;
 mod crashing;
 mod damage;
+#[cfg(feature = "failpoints")]
+mod failing;
 mod leases;
 mod loading;
 mod looking;

@@ -1,15 +1,19 @@
 //! Repartitioning, exporting and importing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use millstream_recovery::frame::Codec;
 use millstream_recovery::id::{Epoch, StateKey, StepId};
 use millstream_recovery::store::{
-    Claim, Reader, Record, State, Store, StoreError, export, import, repartition, verify,
+    Claim, Reader, Record, State, Store, StoreError, backup, export, import, repartition, verify,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::support::{
-    Contents, begin, contents, forgotten, kept, manifest, new_store, open, path_of, states, write,
+    Contents, begin, collect_all, contents, forgotten, kept, manifest, new_store, open, path_of,
+    states, write,
 };
 
 fn used(partitions: u32) -> TempDir {
@@ -220,4 +224,63 @@ proptest! {
         prop_assert_eq!(&contents(&third), &expected);
         prop_assert_eq!(Reader::open(&third).unwrap().manifest().unwrap(), Some(manifest()));
     }
+}
+
+#[test]
+fn a_store_in_use_can_be_backed_up_and_exported() {
+    let directory = new_store(3);
+    let mut store = open(&directory);
+    let execution = begin(&mut store, 1);
+    let write_epoch = move |store: &mut Store, epoch| {
+        let records = (0..20).map(|key| kept(&key.to_string(), epoch, &epoch.to_string()));
+        write(store, execution, records.collect());
+        store.commit(execution, Epoch(epoch)).unwrap();
+        collect_all(store, epoch);
+    };
+    write_epoch(&mut store, 1);
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let running = std::thread::spawn({
+        let is_enough = Arc::clone(&is_enough);
+        move || {
+            let mut epoch = 1;
+            while !is_enough.load(Ordering::Relaxed) {
+                epoch += 1;
+                write_epoch(&mut store, epoch);
+            }
+            store.close().unwrap();
+            epoch
+        }
+    });
+    // All keys of all files are of one epoch, which is the committed one.
+    let assert_of_a_moment = |path: &std::path::Path| {
+        let reader = Reader::open(path).unwrap();
+        let committed = reader.committed().unwrap().epoch;
+        let contents = crate::support::try_contents(&reader).unwrap();
+        assert_eq!(contents.len(), 20);
+        for (_, epoch, state) in contents.values() {
+            assert_eq!(
+                (*epoch, state.as_slice()),
+                (committed.0, committed.0.to_string().as_bytes())
+            );
+        }
+        committed.0
+    };
+    let mut last = 0;
+    for round in 0..20 {
+        let parent = TempDir::new().unwrap();
+        let target = parent.path().join("backup");
+        if round % 2 == 0 {
+            backup(directory.path(), &target).unwrap();
+        } else {
+            let mut text = Vec::new();
+            export(&Reader::open(directory.path()).unwrap(), &mut text).unwrap();
+            import(&mut text.as_slice(), &target, 2).unwrap();
+        }
+        let committed = assert_of_a_moment(&target);
+        assert!(committed >= last);
+        last = committed;
+        assert_of_a_moment(directory.path());
+    }
+    is_enough.store(true, Ordering::Relaxed);
+    assert!(running.join().unwrap() > 20);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use millstream_recovery::id::StorePartition;
+use millstream_recovery::id::{Epoch, StorePartition};
 use millstream_recovery::store::{Claim, Reader, Store, StoreError};
 use tempfile::TempDir;
 
@@ -182,9 +182,7 @@ fn an_older_copy_of_a_partition() {
     let write_all = |store: &mut Store, epoch| {
         let records = keys.map(|key| kept(key, epoch, "state")).to_vec();
         write(store, execution, records);
-        store
-            .commit(execution, millstream_recovery::id::Epoch(epoch))
-            .unwrap();
+        store.commit(execution, Epoch(epoch)).unwrap();
     };
     write_all(&mut store, 1);
     let older = copy(directory.path());
@@ -208,6 +206,34 @@ fn an_older_copy_of_a_partition() {
 }
 
 #[test]
+fn an_older_copy_of_home_that_was_left_in_order() {
+    let directory = new_store(2);
+    let mut store = open(&directory);
+    let execution = begin(&mut store, 1);
+    write(&mut store, execution, vec![kept("a", 1, "state")]);
+    store.commit(execution, Epoch(1)).unwrap();
+    store.close().unwrap();
+    let older = copy(directory.path());
+    let mut store = open(&directory);
+    let execution = begin(&mut store, 2);
+    store.commit(execution, Epoch(2)).unwrap();
+    store.close().unwrap();
+    fs::copy(part(older.path(), 0), part(directory.path(), 0)).unwrap();
+    let with_lock = refusal(&directory);
+    assert!(with_lock.to_string().contains("the file `lock` says"));
+    // The other file has heard of the last commit.
+    fs::remove_file(directory.path().join("lock")).unwrap();
+    let error = refusal(&directory);
+    assert!(matches!(error, StoreError::Inconsistent { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("is an older copy than `part-1.sqlite3`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_lost_log() {
     for partitions in [1, 3] {
         let directory = new_store(partitions);
@@ -215,9 +241,7 @@ fn a_lost_log() {
         let execution = begin(&mut store, 1);
         for epoch in 1..=3 {
             write(&mut store, execution, vec![kept("a", epoch, "state")]);
-            store
-                .commit(execution, millstream_recovery::id::Epoch(epoch))
-                .unwrap();
+            store.commit(execution, Epoch(epoch)).unwrap();
         }
         let crashed = copy(directory.path());
         // As many do: only what looks like a database.

@@ -1,9 +1,11 @@
 //! The writer on its own thread.
 
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use millstream_recovery::frame::MAX_PAYLOAD;
 use millstream_recovery::id::{Epoch, ExecutionId, WorkerIndex};
 use millstream_recovery::store::{
     Claim, Patience, Report, RetryPolicy, Store, StoreError, Trouble, Writer, WriterOptions,
@@ -351,4 +353,74 @@ fn a_full_disk_is_waited_for_and_what_was_committed_stays() {
     let states = states(directory.path());
     assert_eq!(states.len() as u64, committed);
     assert!(states.contains(&("a".to_owned(), "after".to_owned())));
+}
+
+/// A small file system of its own, gone with the value.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new(options: &str) -> Self {
+        let disk = Self(TempDir::new().unwrap());
+        disk.mount(options);
+        disk
+    }
+
+    fn mount(&self, options: &str) {
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(self.0.path())
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+#[ignore = "mounts a file system, which takes root"]
+fn a_disk_of_one_mebibyte_fills_and_grows() {
+    let disk = SmallDisk::new("size=1m");
+    let directory = disk.0.path().join("store");
+    millstream_recovery::store::init(&directory, 1).unwrap();
+    let mut store = Store::open(&directory, Claim::IfFree).unwrap();
+    let execution = begin(&mut store, 1);
+    let (writer, reports) = start(store, execution, wait_shortly);
+    let handle = writer.handle();
+    let worker = std::thread::spawn(move || {
+        for epoch in 1..=100 {
+            let key = epoch.to_string();
+            handle
+                .append(vec![kept(&key, epoch, &"x".repeat(20_000))])
+                .unwrap();
+            handle.commit(Epoch(epoch)).unwrap();
+        }
+    });
+    let mut full = 0;
+    while full < 5 {
+        if let Report::Waiting { trouble, .. } = next(&reports) {
+            assert_eq!(trouble, Trouble::Full);
+            full += 1;
+        }
+    }
+    disk.mount("remount,size=16m");
+    worker.join().unwrap();
+    writer.finish().unwrap().close().unwrap();
+    assert_eq!(states(&directory).len(), 100);
+}
+
+#[test]
+fn a_state_that_is_too_large_is_refused_where_it_is_handed_over() {
+    let (_directory, store, execution) = writing(1);
+    let (writer, _reports) = start(store, execution, give_up);
+    let mut record = kept("big", 1, "");
+    record.state.as_mut().unwrap().payload = vec![0; MAX_PAYLOAD + 1];
+    let error = writer.handle().append(vec![record]).unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }));
+    assert_eq!(error.exit_code(), 70);
+    writer.handle().append(vec![kept("small", 1, "")]).unwrap();
+    writer.finish().unwrap();
 }

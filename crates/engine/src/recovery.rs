@@ -102,6 +102,11 @@ impl Recorder {
             .record(changes.into_iter().map(record).collect());
     }
 
+    /// Whether everything of the epochs before this one is over, on all workers.
+    pub(crate) fn has_passed(&self, epoch: Epoch) -> bool {
+        !self.ends.less_than(&epoch.0)
+    }
+
     /// Says how far this worker has come, if that is farther than it last was. `newest` is the
     /// newest epoch that any source has begun.
     pub(crate) fn tell(&self, newest: Epoch) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_recovery::id::{self, FlowId};
 use millstream_recovery::protocol::manifest::{SchemaVersion, StepKind};
 use millstream_recovery::protocol::resume::{Flow, FlowStep};
-use millstream_recovery::session::{self, Event, Opened, Opening, Session};
+use millstream_recovery::session::{self, DEFAULT_SILENCE, Event, Opened, Opening, Session};
 
 use crate::context::Shared;
 use crate::epoch::Epoch;
@@ -26,6 +26,9 @@ const SCHEMA: SchemaVersion = SchemaVersion(1);
 
 /// How many bytes of snapshots may wait for the store.
 const ROOM: usize = 64 << 20;
+
+/// How long a run that stops early waits for the store.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long to wait at the end for the store, beyond what it takes to bear with a busy disk.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -49,6 +52,7 @@ pub(crate) fn open<H: Host>(
         started,
         retry: recovery.retry.clone(),
         room: ROOM,
+        silence: DEFAULT_SILENCE,
     };
     session::open(opening).map_err(|error| Error::Recovery(Arc::new(error)))
 }
@@ -137,6 +141,11 @@ impl Keeping {
         }
     }
 
+    /// Keeps what is over, of a run that stops early.
+    pub(crate) fn stop(self) {
+        self.session.stop(STOP_DEADLINE);
+    }
+
     /// Leaves the store as it is. A later run goes on from what it has.
     pub(crate) fn abandon(self) {
         self.session.abandon();
@@ -171,7 +180,7 @@ pub(crate) fn load<H: Host>(
     let mut gone: Option<(StepId, String)> = None;
     opened
         .load(&mut |state| {
-            let step = StepId(state.step.into());
+            let step = StepId(state.step.0.as_str().into());
             let saved = Saved {
                 codec: state.codec,
                 payload: state.payload.to_vec(),

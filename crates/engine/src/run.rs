@@ -158,7 +158,8 @@ pub fn run<H: Host>(
     if let Some(keeping) = keeping {
         match reason {
             None => keeping.finish()?,
-            Some(_) => keeping.abandon(),
+            Some(Reason::Failed(Error::Recovery(_))) => keeping.abandon(),
+            Some(_) => keeping.stop(),
         }
     }
     match reason {

@@ -85,6 +85,7 @@ pub(crate) fn input<'scope, H: Host>(
     let activator = || scope.activator_for(Rc::clone(&address));
     context.sources.borrow_mut().push(activator());
     let mut timer = Timer::new(activator());
+    let abort_activator = activator();
     let mut queue = RoomQueue::new(scope.worker().sync_activator_for(address.to_vec()));
 
     let context = context.clone();
@@ -114,6 +115,14 @@ pub(crate) fn input<'scope, H: Host>(
                 });
                 return;
             }
+            if let Some(reader) = readers.iter().find(|reader| reader.aborts) {
+                if reader.may_abort(&context) {
+                    context.shared.halt.raise(Reason::Aborted);
+                } else {
+                    timer.wake_after(EMPTY_PAUSE, context.shared.clock.monotonic());
+                }
+                return;
+            }
             let has_room = queue.has_room(&context);
             let wall = context.shared.clock.wall();
             if has_room && readers.iter().any(|reader| reader.is_due(wall)) {
@@ -127,6 +136,10 @@ pub(crate) fn input<'scope, H: Host>(
                             })
                     });
                 });
+            }
+            if readers.iter().any(|reader| reader.aborts) {
+                abort_activator.activate();
+                return;
             }
             let (wall, now) = (
                 context.shared.clock.wall(),
@@ -199,6 +212,8 @@ struct Reader<H: Host> {
     /// Whether it was asked for items since it was last recorded.
     has_changed: bool,
     lane: Lane,
+    /// Whether it has asked for the run to stop.
+    aborts: bool,
     capability: Capability<Time>,
     ticker: Ticker,
     awake: Awake,
@@ -221,6 +236,7 @@ impl<H: Host> Reader<H> {
             part,
             has_changed: false,
             lane,
+            aborts: false,
             capability: capability.delayed(&ticker.epoch().0),
             ticker,
             awake: Awake::Unasked,
@@ -242,7 +258,7 @@ impl<H: Host> Reader<H> {
         output: &mut Output<Time, Laned<H>>,
     ) -> Result<bool, Failure<H>> {
         let clock = &context.shared.clock;
-        if context.is_halted() {
+        if context.is_halted() || self.aborts {
             return Ok(true);
         }
         if self.awake == Awake::Unasked {
@@ -264,8 +280,8 @@ impl<H: Host> Reader<H> {
                 return Ok(false);
             }
             Polled::Abort => {
-                context.shared.halt.raise(Reason::Aborted);
-                return Ok(false);
+                self.aborts = true;
+                return Ok(true);
             }
         };
         let otherwise = if rows.is_empty() {
@@ -284,6 +300,13 @@ impl<H: Host> Reader<H> {
     fn next_awake(&mut self, scope: H::Scope<'_>, otherwise: Awake) -> Result<Awake, Failure<H>> {
         let moment = self.part.get().next_awake(scope)?;
         Ok(moment.map_or(otherwise, Awake::At))
+    }
+
+    /// Whether the run may stop as this partition asks. What it brought in the epochs before
+    /// is worked off then, so that a later run needn't do that again.
+    fn may_abort(&self, context: &Context<H>) -> bool {
+        let recorder = context.recorder.as_ref();
+        recorder.is_none_or(|recorder| recorder.has_passed(Epoch(*self.capability.time())))
     }
 
     /// Hands over where it is, at the end of the epoch that its items were of.

@@ -268,7 +268,7 @@ fn write<H, C, P, W>(
             }
             let todo: Vec<_> = std::iter::from_fn(|| epochs.next(frontier)).collect();
             if !todo.is_empty() || has_ended {
-                let mut work = |scope| -> Result<(), Failure<H>> {
+                let work = |scope: H::Scope<'_>| -> Result<(), Failure<H>> {
                     for next in todo {
                         match next {
                             Next::Take(arrival) => {

@@ -61,7 +61,8 @@ impl<A: InEpoch> InEpochs<A> {
         Epoch(self.open)
     }
 
-    /// Whether anything waits that [`next`](Self::next) won't give out now.
+    /// Whether anything waits.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -491,9 +491,8 @@ impl PartitionedSink<Integers> for CollectPartitioned {
         part: &str,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
-        if let Some(saved) = resume {
-            self.taken.truncate(part, read_number(saved));
-        }
+        // Whatever else is there is of a run that died before it was kept.
+        self.taken.truncate(part, resume.map_or(0, read_number));
         Ok(Box::new(CollectPart {
             name: part.to_owned(),
             taken: self.taken.clone(),
@@ -692,6 +691,21 @@ impl Builder {
         taken
     }
 
+    pub(crate) fn collect_parts_to(
+        &mut self,
+        name: &str,
+        up: Id,
+        parts: Vec<&'static str>,
+        taken: &Collected,
+    ) {
+        let sink = CollectPartitioned {
+            parts,
+            taken: taken.clone(),
+        };
+        let core = Core::Output(Sink::Partitioned(Arc::new(sink)));
+        self.step(name, &[up], 0, core);
+    }
+
     pub(crate) fn collect_parts(
         &mut self,
         name: &str,
@@ -699,12 +713,7 @@ impl Builder {
         parts: Vec<&'static str>,
     ) -> Collected {
         let taken = Collected::default();
-        let sink = CollectPartitioned {
-            parts,
-            taken: taken.clone(),
-        };
-        let core = Core::Output(Sink::Partitioned(Arc::new(sink)));
-        self.step(name, &[up], 0, core);
+        self.collect_parts_to(name, up, parts, &taken);
         taken
     }
 

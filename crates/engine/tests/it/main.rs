@@ -8,6 +8,7 @@ mod integers;
 mod operators;
 mod physical;
 mod plan;
+mod recovery;
 mod sources;
 mod stateful;
 mod timed;

@@ -46,7 +46,7 @@ pub enum Event {
 /// What all that have a part in a run share.
 pub(super) struct Conductor {
     state: Mutex<State>,
-    /// Signalled when there is an ending.
+    /// Signalled when there is an ending, or a commit.
     over: Condvar,
     writer: OnceLock<WriterHandle>,
     on_event: Box<dyn Fn(Event) + Send + Sync>,
@@ -136,6 +136,7 @@ impl Conductor {
             Report::Committed(epoch) => {
                 (self.on_event)(Event::Committed(epoch));
                 self.tell(Fact::Committed { epoch });
+                self.over.notify_all();
             }
             Report::Collected(collected) => (self.on_event)(Event::Collected(collected)),
             Report::Waiting {
@@ -203,6 +204,19 @@ impl Conductor {
         }
     }
 
+    /// Waits until all is committed that can be without another word of a worker, and ends the
+    /// run. Gives the last epoch that was committed.
+    pub(super) fn settle(&self, deadline: Duration) -> Option<Epoch> {
+        let (mut state, _) = self
+            .over
+            .wait_timeout_while(self.lock(), deadline, |state| {
+                state.ending.is_none() && state.coordinator.resume_epoch() < state.reached()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.ending.get_or_insert(Ending::Abandoned);
+        state.coordinator.resume_epoch().previous()
+    }
+
     fn durable(&self, worker: WorkerIndex, epoch: Epoch) -> Fact {
         let state = self.lock();
         let frontier = match state.finished.get(&worker) {
@@ -254,6 +268,15 @@ impl Conductor {
 }
 
 impl State {
+    /// The first epoch that some worker has not said to be over.
+    fn reached(&self) -> Epoch {
+        let reached = self.open.iter().map(|(worker, open)| {
+            let finished = self.finished.get(worker);
+            finished.map_or(*open, |last| last.next())
+        });
+        reached.min().unwrap_or(Epoch::FIRST)
+    }
+
     /// What keeps the run from ending.
     fn awaited(&self) -> Awaited {
         let workers = self.open.keys();

@@ -109,6 +109,19 @@ impl Session {
         Ok(committed)
     }
 
+    /// Ends a run that stops early: what is over is committed, if that can be done in time, and
+    /// the store is left in order. Gives the last epoch that was committed.
+    ///
+    /// What goes wrong on the way is for the next run to find: what is committed is safe.
+    pub fn stop(self, deadline: Duration) -> Option<Epoch> {
+        let committed = self.inner.conductor.settle(deadline);
+        if let Some(machinery) = self.inner.take_machinery() {
+            self.inner.hurried.store(true, Ordering::Relaxed);
+            let _ = machinery.close();
+        }
+        committed
+    }
+
     /// Stops at once, as a crash would: nothing more is written, and no event tells of it.
     pub fn abandon(self) {
         self.inner.conductor.abandon();

@@ -58,7 +58,7 @@ mod tests {
         timers.set(1, Some(Micros(10)), Some(Micros(30)));
         assert_eq!(timers.next(), Some(Micros(20)));
         timers.set(2, Some(Micros(20)), None);
-        assert_eq!(timers.take_due(Micros(29)), []);
+        assert_eq!(timers.take_due(Micros(29)), [0_u32; 0]);
         assert_eq!(timers.take_due(Micros(30)), [1]);
         assert_eq!(timers.next(), None);
     }

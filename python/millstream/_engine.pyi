@@ -1,15 +1,30 @@
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 from millstream.dataflow import Dataflow
+from millstream.recovery import RecoveryConfig
 
-__all__ = ["cli_main", "cluster_main", "physical", "run_main"]
+__all__ = [
+    "backup_store",
+    "cli_main",
+    "cluster_main",
+    "export_store",
+    "import_store",
+    "init_store",
+    "inspect_store",
+    "physical",
+    "repartition_store",
+    "run_main",
+    "verify_store",
+]
 
 def run_main(
     flow: Dataflow,
     *,
     epoch_interval: timedelta | None = None,
-    recovery_config: None = None,
+    recovery_config: RecoveryConfig | None = None,
     optimize: bool | None = None,
 ) -> None: ...
 def cluster_main(
@@ -18,7 +33,7 @@ def cluster_main(
     proc_id: int,
     *,
     epoch_interval: timedelta | None = None,
-    recovery_config: None = None,
+    recovery_config: RecoveryConfig | None = None,
     worker_count_per_proc: int | None = None,
     optimize: bool | None = None,
 ) -> None: ...
@@ -29,9 +44,16 @@ def cli_main(
     process_id: int | None = None,
     addresses: Sequence[str] | None = None,
     epoch_interval: timedelta | None = None,
-    recovery_config: None = None,
+    recovery_config: RecoveryConfig | None = None,
     optimize: bool | None = None,
 ) -> None: ...
 def physical(
     flow: Dataflow, *, optimize: bool | None = None
 ) -> list[tuple[str, list[str], list[str], list[str]]]: ...
+def init_store(directory: Path, partitions: int) -> None: ...
+def inspect_store(directory: Path) -> dict[str, Any]: ...
+def verify_store(directory: Path) -> tuple[int, list[str]]: ...
+def repartition_store(from_: Path, to: Path, partitions: int) -> int: ...
+def backup_store(from_: Path, to: Path) -> int: ...
+def export_store(directory: Path, file: Path) -> int: ...
+def import_store(file: Path, directory: Path, partitions: int) -> int: ...

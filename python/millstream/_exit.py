@@ -50,6 +50,11 @@ def exit_code_of(command: Callable[[], object]) -> int:
         _report_interrupt()
         code = _INTERRUPTED
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
+        if type(ex).__module__ == "millstream.recovery":
+            # The message is all that the user needs.
+            _flush_or_abandon_stdout()
+            sys.stderr.write(f"millstream: {ex}\n")
+            return int(getattr(ex, "exit_code", _USER_CODE_FAILED))
         code = _report_failure(ex)
     else:
         code = 0

@@ -8,6 +8,11 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 | 0 | the dataflow ran to its end |
 | 64 | the command line, a variable, the import string or the dataflow is wrong |
 | 70 | the user's code failed; the traceback is on standard error |
+| 72 | the recovery store was written by a later version |
+| 73 | the recovery store is in use by another run |
+| 74 | the recovery store can't be read or written |
+| 76 | the recovery store is damaged, incomplete, or not there |
+| 78 | the recovery store doesn't go with the dataflow |
 | 130 | interrupted by Ctrl-C |
 | 141 | nobody reads standard output any more |
 
@@ -34,6 +39,7 @@ from millstream._exit import end_at_second_interrupt, exit_code_of
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
 from millstream.errors import InvalidDataflowError
+from millstream.recovery import RecoveryConfig
 
 __all__ = ["cli_main"]
 
@@ -133,6 +139,20 @@ def _parse_process_id(text: str) -> int:
     return _parse_whole_number(text, range(sys.maxsize), "from 0 on")
 
 
+def _parse_alias(text: str) -> tuple[str, str]:
+    """Read the old and the new id of a step.
+
+    Examples:
+        >>> _parse_alias("flow.old=flow.new")
+        ('flow.old', 'flow.new')
+    """
+    old, _, new = text.partition("=")
+    if not old or not new:
+        msg = f"must be `old=new`, full ids of steps; got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return old, new
+
+
 def _parse_addresses(text: str) -> list[str]:
     """Read ``host:port`` addresses with ``;`` between them.
 
@@ -172,7 +192,7 @@ def _create_arg_parser() -> argparse.ArgumentParser:
         env="MILLSTREAM_RECOVERY_DIRECTORY",
         type=Path,
         metavar="DIR",
-        help="directory of the recovery store (not in this version)",
+        help="directory of the recovery store",
     )
     parser.add_argument(
         "-s",
@@ -190,7 +210,7 @@ def _create_arg_parser() -> argparse.ArgumentParser:
         env="MILLSTREAM_RECOVERY_BACKUP_INTERVAL",
         type=_parse_timedelta,
         metavar="SECONDS",
-        help="how long to keep old snapshots (not in this version)",
+        help="accepted for compatibility, and not used",
     )
     return parser
 
@@ -235,6 +255,19 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=_parse_addresses,
         metavar="HOST:PORT;...",
         help="addresses of all processes (not in this version)",
+    )
+    parser.add_argument(
+        "--alias",
+        action="append",
+        type=_parse_alias,
+        metavar="OLD=NEW",
+        help="a step in the recovery store that has another name now",
+    )
+    parser.add_argument(
+        "--drop",
+        action="append",
+        metavar="STEP",
+        help="a step in the recovery store, or `step/partition`, that is gone for good",
     )
     args = parser.parse_args(argv)
     if args.process_id is None:
@@ -299,13 +332,6 @@ def _check_cluster(process_id: int | None, addresses: list[str] | None) -> None:
 
 
 def _refuse_what_is_not_there_yet(args: argparse.Namespace) -> None:
-    if args.recovery_directory is not None or args.backup_interval is not None:
-        msg = (
-            "this version can't recover state yet; leave out "
-            "`-r/--recovery-directory` and `-b/--backup-interval`, and unset "
-            "`MILLSTREAM_RECOVERY_DIRECTORY` and `MILLSTREAM_RECOVERY_BACKUP_INTERVAL`"
-        )
-        raise _UsageError(msg)
     if args.addresses is not None:
         msg = (
             "this version can't run in several processes yet; use "
@@ -316,6 +342,17 @@ def _refuse_what_is_not_there_yet(args: argparse.Namespace) -> None:
         raise _UsageError(msg)
 
 
+def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
+    if args.recovery_directory is None:
+        return None
+    return RecoveryConfig(
+        args.recovery_directory,
+        args.backup_interval,
+        aliases=dict(args.alias or ()),
+        drop=args.drop or (),
+    )
+
+
 def _run(args: argparse.Namespace) -> None:
     flow = _locate_dataflow(*_prepare_import(args.import_str))
     try:
@@ -323,6 +360,7 @@ def _run(args: argparse.Namespace) -> None:
             flow,
             workers_per_process=args.workers_per_process,
             epoch_interval=args.snapshot_interval,
+            recovery_config=_recovery_config(args),
         )
     except InvalidDataflowError as ex:
         raise _UsageError(ex) from None

@@ -16,10 +16,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use millstream_recovery::frame::Codec;
+/// The name of a step, as the store knows it.
+pub use millstream_recovery::id::StepId as StoredStep;
 use millstream_recovery::id::{self, StateKey, WorkerIndex};
 pub use millstream_recovery::protocol::resume::Changes;
 pub use millstream_recovery::protocol::retry::RetryPolicy;
 use millstream_recovery::session::Session;
+pub use millstream_recovery::session::{ErrorKind, SessionError};
 use millstream_recovery::store::Record;
 /// State as bytes.
 pub use millstream_recovery::store::State as Saved;

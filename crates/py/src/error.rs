@@ -3,6 +3,7 @@
 use millstream_engine::error::Error;
 use millstream_engine::host::Host;
 use millstream_engine::plan::StepId;
+use millstream_engine::recovery::{ErrorKind, SessionError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -17,6 +18,21 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
     match error {
         Error::Plan(error) => make(py, "InvalidDataflowError", error.to_string()),
         Error::Interrupted(error) => error,
+        Error::Recovery(error) => recovery_error(py, &error),
+        Error::PartitionGone { step, partition } => with_exit_code(
+            py,
+            made_in(
+                py,
+                "millstream.recovery",
+                "RecoveryError",
+                format!(
+                    "step `{step}` has no partition `{partition}` any more, and the recovery \
+                     store has what an earlier run kept of it; list it again, or give it up \
+                     (`drop=[\"{step}/{partition}\"]`)"
+                ),
+            ),
+            FLOW_MISMATCH,
+        ),
         Error::Internal(message) => make(
             py,
             "MillstreamRuntimeError",
@@ -36,6 +52,28 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
             raised
         }
     }
+}
+
+/// The exit code of a store that doesn't go with the dataflow.
+const FLOW_MISMATCH: u8 = 78;
+
+/// The exception for an error of the recovery store. It says which exit code the command line
+/// ends with.
+pub(crate) fn recovery_error(py: Python<'_>, error: &SessionError) -> PyErr {
+    let class = match error.kind() {
+        ErrorKind::NoPartitions => "NoPartitionsError",
+        ErrorKind::MissingPartitions => "MissingPartitionsError",
+        ErrorKind::InconsistentPartitions => "InconsistentPartitionsError",
+        ErrorKind::Other => "RecoveryError",
+    };
+    let raised = made_in(py, "millstream.recovery", class, error.to_string());
+    with_exit_code(py, raised, error.exit_code())
+}
+
+fn with_exit_code(py: Python<'_>, error: PyErr, code: u8) -> PyErr {
+    // Without it, the command line ends as for any other error.
+    let _ = error.value(py).setattr("exit_code", code);
+    error
 }
 
 /// What failed, where, and on what.
@@ -58,7 +96,12 @@ pub(crate) fn sentence(step: &StepId, worker: Option<usize>, failure: &PyFailure
 
 /// An exception of a class in `millstream.errors`.
 fn make(py: Python<'_>, class: &str, message: String) -> PyErr {
-    py.import("millstream.errors")
+    made_in(py, "millstream.errors", class, message)
+}
+
+/// An exception of a class in a module of ours.
+fn made_in(py: Python<'_>, module: &str, class: &str, message: String) -> PyErr {
+    py.import(module)
         .and_then(|errors| errors.getattr(class))
         .and_then(|class| class.call1((message.as_str(),)))
         .map_or_else(|_| PyRuntimeError::new_err(message), PyErr::from_value)

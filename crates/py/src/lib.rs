@@ -12,6 +12,7 @@ mod host;
 mod logic;
 mod native;
 mod plan;
+mod recovery;
 mod rows;
 mod run;
 mod saved;
@@ -25,6 +26,11 @@ mod engine {
     use pyo3::exceptions::PyRuntimeWarning;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::recovery::{
+        backup_store, export_store, import_store, init_store, inspect_store, repartition_store,
+        verify_store,
+    };
     #[pymodule_export]
     use crate::run::{cli_main, cluster_main, physical, run_main};
 

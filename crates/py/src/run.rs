@@ -17,6 +17,7 @@ use crate::error::to_py;
 use crate::garbage::{relax, restore};
 use crate::host::Python3;
 use crate::plan::read;
+use crate::recovery::recovery;
 use crate::time::span;
 
 /// Runs a dataflow on the calling thread, to its end.
@@ -93,11 +94,6 @@ fn start(
     optimize: Option<bool>,
 ) -> PyResult<()> {
     let py = flow.py();
-    if recovery_config.is_some() {
-        return Err(PyNotImplementedError::new_err(
-            "this version of millstream has no recovery yet; leave `recovery_config` out",
-        ));
-    }
     let epoch_interval = match epoch_interval {
         Some(interval) => span(interval, "epoch_interval")?,
         None => Settings::EPOCH_INTERVAL,
@@ -109,6 +105,7 @@ fn start(
         room: Settings::ROOM_PER_WORKER * workers,
         optimize: optimize.map_or_else(optimize_by_environment, Ok)?,
         clock: Arc::new(SystemClock::new()),
+        recovery: recovery_config.map(recovery).transpose()?,
     };
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
     relax(py)?;

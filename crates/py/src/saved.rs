@@ -2,6 +2,7 @@
 
 use millstream_engine::host::Failure;
 use millstream_engine::recovery::{Codec, Saved};
+use pyo3::BoundObject;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

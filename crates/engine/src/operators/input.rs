@@ -106,13 +106,7 @@ pub(crate) fn input<'scope, H: Host>(
                 return;
             }
             if context.is_draining() {
-                H::attach(|scope| {
-                    for mut reader in readers.drain(..) {
-                        if let Err(failure) = reader.stop(&context, scope) {
-                            context.fail(scope, &step, failure);
-                        }
-                    }
-                });
+                stop(&context, &step, &mut readers);
                 return;
             }
             if let Some(reader) = readers.iter().find(|reader| reader.aborts) {
@@ -157,6 +151,17 @@ pub(crate) fn input<'scope, H: Host>(
         }
     });
     stream
+}
+
+/// Stops all partitions where they are.
+fn stop<H: Host>(context: &Context<H>, step: &StepId, readers: &mut Vec<Reader<H>>) {
+    H::attach(|scope| {
+        for mut reader in readers.drain(..) {
+            if let Err(failure) = reader.stop(context, scope) {
+                context.fail(scope, step, failure);
+            }
+        }
+    });
 }
 
 /// A source's place in the queue for room.

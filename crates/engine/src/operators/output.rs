@@ -272,7 +272,7 @@ fn write<H, C, P, W>(
                     for next in todo {
                         match next {
                             Next::Take(arrival) => {
-                                write_all(&context, scope, arrival, &mut writer)?
+                                write_all(&context, scope, arrival, &mut writer)?;
                             }
                             Next::Close(epoch) => record(&context, scope, &id, epoch, &mut writer)?,
                         }

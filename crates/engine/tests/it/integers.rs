@@ -297,7 +297,7 @@ impl PartitionedSource<Integers> for Script {
                 .unwrap()
                 .1
                 .iter()
-                .skip(done as usize)
+                .skip(usize::try_from(done).unwrap())
                 .cloned()
                 .collect::<Vec<_>>()
                 .into_iter(),

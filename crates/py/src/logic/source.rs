@@ -86,7 +86,7 @@ struct PySourcePartition {
 impl SourcePartition<Python3> for PySourcePartition {
     fn next_batch(&mut self, py: Python<'_>) -> Result<Polled<Python3>, PyFailure> {
         let taken = self
-            .0
+            .part
             .bind(py)
             .call_method0(pyo3::intern!(py, "next_batch"))
             .map_err(calling("next_batch"))

@@ -90,4 +90,5 @@ pub use conductor::Event;
 pub use error::{Awaited, ErrorKind, SessionError, Stopped};
 pub use opened::{LoadedState, Opened};
 pub use opening::{DEFAULT_SILENCE, Opening, open};
+pub use plan::inspect;
 pub use running::Session;

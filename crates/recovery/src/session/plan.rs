@@ -6,6 +6,7 @@
 //! is to be believed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::error::SessionError;
 use crate::id::{FlowId, StepId, WorkerIndex};
@@ -93,6 +94,13 @@ pub(super) fn check_identity(reader: &Reader, flow: &Flow) -> Result<(), Session
     let stored = stored(reader, flow, &BTreeMap::new())?;
     start(&stored, &path, flow, &Changes::default())?;
     Ok(())
+}
+
+/// What is in a store, of which only what is history counts.
+pub fn inspect(directory: &Path) -> Result<store::Inspection, SessionError> {
+    let reader = Reader::open(directory)?;
+    let path = CommittedPath::new(&history(&reader))?;
+    Ok(store::inspect(&reader, &rows(&path))?)
 }
 
 /// How many keys have state, by the name of the step in the store.

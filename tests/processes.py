@@ -12,8 +12,11 @@ TIMEOUT = 30
 
 
 @contextmanager
-def started(*args, folder, stdout=subprocess.PIPE, **variables):
-    """A Python process, which is gone at the end of the block."""
+def started(*args, folder, stdout=subprocess.PIPE, command=(), **variables):
+    """A Python process, which is gone at the end of the block.
+
+    It is started by a command that starts another, such as `nice`, if there is one.
+    """
     # A debug build of the engine warns at its import, which is not what we look at.
     # Standard output is buffered, as it is for users, whatever is set around us.
     env = {
@@ -25,7 +28,7 @@ def started(*args, folder, stdout=subprocess.PIPE, **variables):
     # A shell starts background commands with SIGINT ignored, which children inherit.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [sys.executable, *args],
+        [*command, sys.executable, *args],
         cwd=folder,
         env=env,
         stdout=stdout,

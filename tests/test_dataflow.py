@@ -304,7 +304,10 @@ class TestCalls:
             ),
             (
                 lambda _up: BranchOut,
-                "`up` of operator `map` must be a `Stream`; got the class `BranchOut` itself",
+                (
+                    "`up` of operator `map` must be a `Stream`; "
+                    "got the class `BranchOut` itself"
+                ),
             ),
             (
                 lambda _up: None,

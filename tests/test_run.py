@@ -332,6 +332,8 @@ class TestParseArgs:
             "workers_per_process": 1,
             "process_id": None,
             "addresses": None,
+            "alias": None,
+            "drop": None,
         }
 
     @pytest.mark.parametrize(
@@ -447,12 +449,6 @@ class TestParseArgs:
         assert usage_error(run._parse_args, argv) == message
 
 
-NO_RECOVERY = (
-    "this version can't recover state yet; leave out `-r/--recovery-directory` and "
-    "`-b/--backup-interval`, and unset `MILLSTREAM_RECOVERY_DIRECTORY` and "
-    "`MILLSTREAM_RECOVERY_BACKUP_INTERVAL`"
-)
-
 NO_PROCESSES = (
     "this version can't run in several processes yet; use `-w/--workers-per-process`, "
     "leave out `-i/--process-id` and `-a/--addresses`, and unset "
@@ -461,21 +457,6 @@ NO_PROCESSES = (
 
 
 class TestNotThereYet:
-    @pytest.mark.parametrize("options", [["-r", "store"], ["-b", "1"]])
-    def test_recovery_option(self, options):
-        assert usage_error(run._parse_args, ["flow.py", *options]) == NO_RECOVERY
-
-    @pytest.mark.parametrize(
-        ("variable", "value"),
-        [
-            ("MILLSTREAM_RECOVERY_DIRECTORY", "store"),
-            ("MILLSTREAM_RECOVERY_BACKUP_INTERVAL", "1"),
-        ],
-    )
-    def test_recovery_variable(self, monkeypatch, variable, value):
-        monkeypatch.setenv(variable, value)
-        assert usage_error(run._parse_args, ["flow.py"]) == NO_RECOVERY
-
     @pytest.mark.parametrize(
         "options", [["-a", "[::1]:2101"], ["-i", "1", "-a", "a:2101; b:2101;"]]
     )

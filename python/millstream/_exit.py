@@ -14,11 +14,15 @@ from threading import Thread
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-__all__ = ["UsageError", "end_at_second_interrupt", "exit_code_of"]
+from millstream._engine import drain
+
+__all__ = ["UsageError", "drain_at_signals", "end_at_second_interrupt", "exit_code_of"]
 
 _USAGE_ERROR = 64
 _USER_CODE_FAILED = 70
 _INTERRUPTED = 130
+_KILLED = 128
+"""What a shell adds to the number of a signal."""
 _STDOUT_LOST = 141
 
 _FLUSH_AT_MOST = 1.0
@@ -72,6 +76,30 @@ def end_at_second_interrupt() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+
+
+def drain_at_signals() -> None:
+    """Let the first SIGTERM or SIGINT drain the run, and the second end the process.
+
+    Sources bring nothing more then; what they have brought is worked off and kept, so
+    that the next run with the same store repeats nothing.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _drain)
+
+
+def _drain(_signal_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_at_once)
+    drain()
+
+
+def _end_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
+    reporter = Thread(target=_report_interrupt, daemon=True)
+    reporter.start()
+    reporter.join(_FLUSH_AT_MOST)
+    os._exit(_KILLED + signal_number)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -1,10 +1,10 @@
 """Keeping what a dataflow has come to, to go on from there after a stop or a crash.
 
-Make a store once, with `init_db_dir` or ``python -m millstream.recovery DIR COUNT``, and
-give its `RecoveryConfig` to an entry point, or its directory to
-``python -m millstream.run -r DIR``. At the end of each epoch, what has changed is kept: the
-positions of sources, the state of keys, the positions of sinks. The next run with the same
-store goes on from the last epoch that was kept, whole.
+Make a store once, with `init_db_dir` or ``python -m millstream.recovery DIR COUNT``,
+and give its `RecoveryConfig` to an entry point, or its directory to
+``python -m millstream.run -r DIR``. At the end of each epoch, what has changed is kept:
+the positions of sources, the state of keys, the positions of sinks. The next run with
+the same store goes on from the last epoch that was kept, whole.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class RecoveryConfig:
         backup_interval: Accepted for compatibility, and not used: back up a store with
             ``python -m millstream.recovery backup``, also while it is in use.
         aliases: For steps that have another name now: the old full id to the new one.
-        drop: Full ids of steps that are gone for good, with all they had. A partition of a
-            source or sink that is gone is ``"step/partition"``.
+        drop: Full ids of steps that are gone for good, with all they had. A partition
+            of a source or sink that is gone is ``"step/partition"``.
 
     Raises:
         TypeError: If an argument has another type.
@@ -149,28 +149,34 @@ def init_db_dir(db_dir: Path | str, count: int) -> None:
     init_store(Path(db_dir), count)
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def _show(found: dict[str, Any]) -> None:
-    print(f"store {found['store']} of dataflow {found['flow'] or '(none yet)'}")
+    _say(f"store {found['store']} of dataflow {found['flow'] or '(none yet)'}")
     for title, rows in (
         ("executions", found["executions"]),
         ("steps", found["steps"]),
         ("files", found["files"]),
     ):
-        print(f"\n{title}")
+        _say(f"\n{title}")
         if not rows:
-            print("  (none)")
+            _say("  (none)")
             continue
         table = [list(rows[0]), *([str(each) for each in row.values()] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for line in table:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            print(("  " + "  ".join(cells)).rstrip())
+            cells = (
+                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+            )
+            _say(("  " + "  ".join(cells)).rstrip())
 
 
 def _inspect(args: argparse.Namespace) -> None:
     found = inspect_store(args.directory)
     if args.json:
-        print(json.dumps(found, indent=2, default=str))
+        _say(json.dumps(found, indent=2, default=str))
     else:
         _show(found)
 
@@ -178,10 +184,10 @@ def _inspect(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> None:
     rows, problems = verify_store(args.directory)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
     if problems:
         raise SystemExit(76)
-    print(f"{rows} snapshots, nothing wrong")
+    _say(f"{rows} snapshots, nothing wrong")
 
 
 _COMMANDS = ("init", "inspect", "verify", "repartition", "backup", "export", "import")
@@ -230,13 +236,13 @@ def _do(argv: Sequence[str]) -> None:
         _verify(args)
     elif args.command == "repartition":
         count = repartition_store(args.directory, args.new, args.count)
-        print(f"{count} snapshots")
+        _say(f"{count} snapshots")
     elif args.command == "backup":
-        print(f"{backup_store(args.directory, args.new)} snapshots")
+        _say(f"{backup_store(args.directory, args.new)} snapshots")
     elif args.command == "export":
-        print(f"{export_store(args.directory, args.file)} snapshots")
+        _say(f"{export_store(args.directory, args.file)} snapshots")
     else:
-        print(f"{import_store(args.file, args.directory, args.count)} snapshots")
+        _say(f"{import_store(args.file, args.directory, args.count)} snapshots")
 
 
 def main() -> NoReturn:

@@ -5,7 +5,7 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 
 | exit code | meaning |
 |---|---|
-| 0 | the dataflow ran to its end |
+| 0 | the dataflow ran to its end, or was drained |
 | 64 | the command line, a variable, the import string or the dataflow is wrong |
 | 70 | the user's code failed; the traceback is on standard error |
 | 72 | the recovery store was written by a later version |
@@ -35,7 +35,11 @@ from typing_extensions import Self
 
 from millstream._engine import cli_main
 from millstream._exit import UsageError as _UsageError
-from millstream._exit import end_at_second_interrupt, exit_code_of
+from millstream._exit import (
+    drain_at_signals,
+    end_at_second_interrupt,
+    exit_code_of,
+)
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
 from millstream.errors import InvalidDataflowError
@@ -355,6 +359,8 @@ def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
 
 def _run(args: argparse.Namespace) -> None:
     flow = _locate_dataflow(*_prepare_import(args.import_str))
+    if args.recovery_directory is not None:
+        drain_at_signals()
     try:
         cli_main(
             flow,

@@ -32,7 +32,7 @@ mod engine {
         verify_store,
     };
     #[pymodule_export]
-    use crate::run::{cli_main, cluster_main, physical, run_main};
+    use crate::run::{cli_main, cluster_main, drain, physical, run_main};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,6 +1,7 @@
 //! The entry points.
 
 use std::ffi::c_long;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
@@ -110,9 +111,22 @@ fn start(
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
     relax(py)?;
     let outcome = py.detach(|| run(&plan, &settings, &caller));
+    // Only now, so that a signal that comes before the run counts as well.
+    DRAINS.store(false, Ordering::Relaxed);
     let restored = restore(py);
     outcome.map_err(|error| to_py(py, error))?;
     restored
+}
+
+/// Whether the run is to stop where it is; asked for by `drain`.
+static DRAINS: AtomicBool = AtomicBool::new(false);
+
+/// Stops the run that is on where it is: its sources bring nothing more, what they have
+/// brought is worked off and kept, and the entry point returns. May be called by a handler of
+/// signals.
+#[pyfunction]
+pub(crate) fn drain() {
+    DRAINS.store(true, Ordering::Relaxed);
 }
 
 /// The thread that called an entry point, and the workers that it waits for.
@@ -135,6 +149,10 @@ impl Caller<Python3> for MainThread {
             reason = "the method itself is not general enough in its lifetime"
         )]
         Python::attach(|py| py.check_signals())
+    }
+
+    fn drains(&self) -> bool {
+        DRAINS.load(Ordering::Relaxed)
     }
 
     fn worker_begins(&self) {

@@ -1,0 +1,85 @@
+"""A dataflow that counts, to be stopped anywhere: each line of its output is known.
+
+Two partitions bring items of some keys; each key counts its items over both, and writes
+a line for each. How many items come at once, and how long a partition then sleeps, is
+up to the environment, so that a replay falls into other epochs than the first attempt.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import millstream.operators as op
+from millstream.connectors.files import DirSink
+from millstream.dataflow import Dataflow
+from millstream.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+ITEMS = int(os.environ.get("ITEMS", "3000"))
+BATCH = int(os.environ.get("BATCH", "10"))
+PAUSE = timedelta(seconds=float(os.environ.get("PAUSE", "0.001")))
+KEYS = 7
+
+
+class Numbers(StatefulSourcePartition):
+    """Numbers from a position on; some keys come only now and then."""
+
+    def __init__(self, position):
+        self.position = position
+        self.awake = None
+
+    def next_batch(self):
+        if self.position == ITEMS:
+            raise StopIteration
+        first = self.position
+        self.position = min(first + BATCH, ITEMS)
+        self.awake = datetime.now(timezone.utc) + PAUSE
+        return list(range(first, self.position))
+
+    def next_awake(self):
+        return self.awake
+
+    def snapshot(self):
+        return self.position
+
+
+class Source(FixedPartitionedSource):
+    def list_parts(self):
+        return ["one", "two"]
+
+    def build_part(self, _step_id, _for_part, resume_state):
+        return Numbers(resume_state or 0)
+
+
+def key_of(number):
+    return f"rare-{number // 500}" if number % 100 == 0 else f"key-{number % KEYS}"
+
+
+def count(state, _number):
+    state = (state or 0) + 1
+    return state, state
+
+
+def expected(items=ITEMS):
+    """Every line that there must be, once."""
+    counts = {}
+    for number in range(items):
+        counts[key_of(number)] = counts.get(key_of(number), 0) + 2
+    return sorted(
+        f"{key} {n}" for key, total in counts.items() for n in range(1, total + 1)
+    )
+
+
+def written(folder):
+    """The lines that there are."""
+    files = sorted(Path(folder).glob("part_*"))
+    return sorted(line for file in files for line in file.read_text().splitlines())
+
+
+flow = Dataflow("counting")
+numbers = op.input("numbers", flow, Source())
+keyed = op.key_on("key", numbers, key_of)
+counts = op.stateful_map("count", keyed, count)
+lines = op.map("line", counts, lambda item: (item[0], f"{item[0]} {item[1]}"))
+op.output("out", lines, DirSink(Path(os.environ.get("OUT", ".")), 2))

@@ -1,0 +1,58 @@
+"""A process that is killed at a chosen system call of the store, twice.
+
+Killing at random times seldom meets the moments that matter; each write and each sync
+of the store is one. Every attempt has other batches, epochs and workers than the one
+before, so that a replay falls into other epochs.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+
+import pytest
+
+from tests.counting import expected, written
+
+FEW = "600"
+SEEDS = int(os.environ.get("CRASH_POINT_SEEDS", "3"))
+"""How many pairs of points of each call; many more at night."""
+
+POINTS = [("pwrite64", 120), ("fsync", 60), ("ftruncate", 10), ("unlink", 4)]
+
+
+@pytest.fixture(scope="module")
+def strace():
+    path = shutil.which("strace")
+    if path is None:
+        pytest.fail("strace is not installed; `make test` does that")
+    return path
+
+
+def kill_at(strace, call, number):
+    return (
+        *(strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"),
+        *("-e", f"inject={call}:signal=SIGKILL:when={number}"),
+    )
+
+
+@pytest.mark.parametrize(("call", "calls"), POINTS, ids=[call for call, _ in POINTS])
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_killed_at_two_calls(counting, strace, call, calls, seed):
+    draw = random.Random(repr((call, seed)))  # noqa: S311 # Not for secrets.
+    killed = []
+    points = [draw.randrange(1, calls) for _ in range(2)]
+    for attempt, number in enumerate(points):
+        with counting.start(
+            repr((call, seed, attempt)), *kill_at(strace, call, number), ITEMS=FEW
+        ) as process:
+            process.communicate(timeout=60)
+        killed.append(process.returncode == -signal.SIGKILL)
+    with counting.start("last", ITEMS=FEW) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, ""), (call, points)
+    assert written(counting.out) == expected(int(FEW)), (call, points)
+    # The first attempt gets that far, or the test shows nothing.
+    assert killed[0]

@@ -14,7 +14,7 @@ CARGO_ENGINE := PYO3_BUILD_EXTENSION_MODULE=1 cargo
 install = mkdir -p target && $(BIN)/maturin develop --release --locked --manifest-path $(1) \
 	> target/install.log 2>&1 || { cat target/install.log; exit 1; }
 
-.PHONY: run test check bench bench-guard guard-baseline limit valgrind docs nightly fibonacci embedded build module help clean
+.PHONY: run test check bench bench-guard guard-baseline limit valgrind docs nightly fibonacci embedded build module help clean strace
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -22,7 +22,7 @@ help: ## list the targets
 run: build ## count the words of the Python reference, or of FILE=…
 	@$(BIN)/python examples/wordcount.py $(FILE)
 
-test: $(VENV)/.ready-dev build module valgrind ## all tests, of the engine, of the Python package, and of its cost
+test: $(VENV)/.ready-dev build module valgrind strace ## all tests, of the engine, of the Python package, and of its cost
 	scripts/check-arrow
 	$(CARGO_ENGINE) test --locked --workspace
 	$(BIN)/pytest
@@ -59,12 +59,22 @@ valgrind:
 	@test -f /usr/include/valgrind/callgrind.h || \
 		{ apt-get update -qq && apt-get install -y -qq valgrind > /dev/null; }
 
+# Ends a process at a chosen system call.
+strace:
+	@command -v strace > /dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq strace > /dev/null; }
+
 docs: $(VENV)/.ready-docs build ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-nightly: build module ## the long profile of the property tests
+nightly: build module strace ## the long profile of the property, crash and fuzz tests
 	PROPTEST_CASES=20000 $(CARGO_ENGINE) test --locked --workspace --release
-	$(BIN)/pytest --hypothesis-profile=nightly --timeout=1800
+	$(CARGO_ENGINE) test --locked --release --package millstream-recovery -- --ignored
+	$(CARGO_ENGINE) test --locked --release --package millstream-recovery --features failpoints
+	for rule in no-execution-scope no-fencing sinks-do-not-gate; do \
+		$(CARGO_ENGINE) test --locked --release --package millstream-recovery \
+			--test protocol --features unsound-$$rule || exit 1; done
+	CRASH_POINT_SEEDS=100 $(BIN)/pytest --hypothesis-profile=nightly --timeout=1800
 
 fibonacci: build module ## the same recursion in Python, in Rust, and in Rust called from Python
 	cargo build --quiet --release --locked --manifest-path examples/fibonacci/Cargo.toml --package fibonacci

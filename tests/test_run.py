@@ -647,7 +647,6 @@ class TestCommand:
                 )
                 for count in ("1025", "9" * 30)
             ],
-            (["counting", "-r", "store"], NO_RECOVERY),
             (["counting", "-i", "0", "-a", "a:2101"], NO_PROCESSES),
             (
                 ["nowhere.py"],

@@ -32,6 +32,8 @@ impl<C> InEpoch for Arrival<C> {
 /// What has arrived and waits for its epoch.
 pub(crate) struct InEpochs<A> {
     waiting: BTreeMap<Time, VecDeque<A>>,
+    /// What waits for nothing, as epochs don't matter.
+    ready: VecDeque<A>,
     /// The epoch that is being worked on.
     open: Time,
     records: bool,
@@ -43,6 +45,7 @@ impl<A: InEpoch> InEpochs<A> {
     pub(crate) fn new(first: Epoch, records: bool) -> Self {
         Self {
             waiting: BTreeMap::new(),
+            ready: VecDeque::new(),
             open: first.0,
             records,
             has_ended: false,
@@ -50,6 +53,10 @@ impl<A: InEpoch> InEpochs<A> {
     }
 
     pub(crate) fn add(&mut self, arrivals: impl IntoIterator<Item = A>) {
+        if !self.records {
+            self.ready.extend(arrivals);
+            return;
+        }
         for arrival in arrivals {
             let waiting = self.waiting.entry(arrival.epoch().0).or_default();
             waiting.push_back(arrival);
@@ -70,14 +77,18 @@ impl<A: InEpoch> InEpochs<A> {
     /// Forgets what waits: the run stops.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
+        self.ready.clear();
     }
 
     /// What to do next, if nothing will come any more of the epochs before `frontier`, or of
     /// any if there is none.
     pub(crate) fn next(&mut self, frontier: Option<Time>) -> Option<Next<A>> {
+        if let Some(arrival) = self.ready.pop_front() {
+            return Some(Next::Take(arrival));
+        }
         if let Some(mut first) = self.waiting.first_entry() {
             let epoch = *first.key();
-            if !self.records || epoch <= self.open {
+            if epoch <= self.open {
                 let arrival = first.get_mut().pop_front();
                 if first.get().is_empty() {
                     first.remove();
@@ -165,7 +176,7 @@ mod tests {
     fn nothing_waits_without_a_store() {
         let mut epochs = InEpochs::new(Epoch(1), false);
         epochs.add([(3, 'a'), (1, 'b')]);
-        assert_eq!(done(&mut epochs, Some(1)), "ba");
+        assert_eq!(done(&mut epochs, Some(1)), "ab");
         assert_eq!(done(&mut epochs, Some(4)), "");
         assert_eq!(epochs.open(), Epoch(4));
         assert_eq!(done(&mut epochs, None), "");

@@ -604,6 +604,25 @@ impl Builder {
         (self.step(name, &[], 1, core)[0], doors)
     }
 
+    pub(crate) fn source(
+        &mut self,
+        name: &str,
+        source: impl PartitionedSource<Integers> + 'static,
+    ) -> Id {
+        let core = Core::Input(Source::Partitioned(Arc::new(source)));
+        self.step(name, &[], 1, core)[0]
+    }
+
+    pub(crate) fn sink(
+        &mut self,
+        name: &str,
+        up: Id,
+        sink: impl PartitionedSink<Integers> + 'static,
+    ) {
+        let core = Core::Output(Sink::Partitioned(Arc::new(sink)));
+        self.step(name, &[up], 0, core);
+    }
+
     pub(crate) fn acts(&mut self, name: &str, acts: Vec<Act>) -> Id {
         self.script(name, vec![("only", acts)]).0
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -206,3 +207,36 @@ def test_state_that_cannot_be_pickled(tmp_path, optimize):
         "on worker 0"
     )
     assert raised.value.__cause__ is not None
+
+
+@pytest.mark.xfail(strict=True, reason="the store doesn't know which operator wrote it")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            lambda up: op.collect("step", up, timedelta(days=1), max_size=9),
+            lambda up: op.fold_final("step", up, list, lambda ls, n: [*ls, n]),
+            id="collect-fold_final",
+        ),
+        pytest.param(
+            lambda up: op.join("step", up, emit_mode="running"),
+            lambda up: op.fold_final("step", up, list, lambda ls, n: [*ls, n]),
+            id="join-fold_final",
+        ),
+    ],
+)
+def test_step_that_is_another_operator_now(tmp_path, before, after):
+    """What it kept is of no use, though it has the same name."""
+    init_db_dir(tmp_path, 1)
+    items = [("a", 1), ("b", 2), TestingSource.ABORT(), ("a", 3)]
+    for add_step in (before, after):
+        flow, out = Dataflow("flow"), []
+        up = op.input("inp", flow, TestingSource(items))
+        op.output("out", add_step(up), TestingSink(out))
+        config = RecoveryConfig(tmp_path)
+        if add_step is before:
+            run_main(flow, recovery_config=config, epoch_interval=timedelta())
+            continue
+        with pytest.raises(RecoveryError) as raised:
+            run_main(flow, recovery_config=config)
+        assert raised.value.exit_code == 78

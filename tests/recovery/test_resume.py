@@ -55,16 +55,17 @@ class Stop(NamedTuple):
     before: int
     is_crash: bool
     workers: int
-    downtime: timedelta = timedelta()
+    interval: timedelta
+    downtime: timedelta
 
 
-def run(flow, config, workers=1, **kwargs):
+def run(flow, config, workers=1, epoch_interval=EACH_BATCH, **kwargs):
     cluster_main(
         flow,
         [],
         0,
         worker_count_per_proc=workers,
-        epoch_interval=EACH_BATCH,
+        epoch_interval=epoch_interval,
         recovery_config=config,
         **kwargs,
     )
@@ -75,20 +76,23 @@ class Case(NamedTuple):
     batch_size: int
     files: int
     workers: int
+    interval: timedelta
     stops: list[Stop]
 
 
-def cases(*, crashes_only=False, batch_size=None):
+def cases(*, crashes_only=False, batch_size=None, intervals=(0,)):
     pairs = st.tuples(
         st.sampled_from("abcd"),
         st.builds(Value, st.integers(-3, 9), st.integers(-10, 60)),
     )
     workers = st.integers(1, 3)
+    interval = st.sampled_from(intervals).map(seconds)
     stop = st.builds(
         Stop,
         before=st.integers(0, 24),
         is_crash=st.just(value=True) if crashes_only else st.booleans(),
         workers=workers,
+        interval=interval,
         downtime=st.sampled_from([0, 6, 3600, -3600]).map(seconds),
     )
     return st.builds(
@@ -97,6 +101,7 @@ def cases(*, crashes_only=False, batch_size=None):
         st.integers(1, 8) if batch_size is None else st.just(batch_size),
         st.integers(1, 3),
         workers,
+        interval,
         st.lists(stop, min_size=1, max_size=3).map(sorted),
     )
 
@@ -168,8 +173,8 @@ class Runs:
             op.output(name, with_keys, sink)
         self.kwargs = kwargs
 
-    def run(self, workers, config=None):
-        run(self.flow, config, workers, **self.kwargs)
+    def run(self, workers, interval, config=None):
+        run(self.flow, config, workers, interval, **self.kwargs)
 
     def by_key(self):
         keyed: dict[tuple[str, str], list[object]] = {}
@@ -181,7 +186,7 @@ class Runs:
 
 def uninterrupted(case, add_steps, **kwargs):
     runs = Runs(with_stops(case, pause), case.batch_size, add_steps, **kwargs)
-    runs.run(1)
+    runs.run(1, EACH_BATCH)
     return runs.by_key()
 
 
@@ -191,11 +196,11 @@ def with_restarts(case, add_steps, now=None, **kwargs):
     with TemporaryDirectory(dir=MEMORY) as directory:
         init_db_dir(directory, case.files)
         config = RecoveryConfig(directory)
-        runs.run(case.workers, config)
+        runs.run(case.workers, case.interval, config)
         for stop in case.stops:
             if now is not None:
                 now.advance(stop.downtime)
-            runs.run(stop.workers, config)
+            runs.run(stop.workers, stop.interval, config)
     return runs.by_key()
 
 
@@ -285,7 +290,7 @@ def on_the_way(name, step):
         at_the_end(
             "reduce_final",
             lambda up: op.reduce_final(
-                "step", up, lambda a, b: Value(a.number - b.number, b.second)
+                "step", up, lambda a, b: Value(a.number + b.number, b.second)
             ),
         ),
         at_the_end(
@@ -304,7 +309,8 @@ def on_the_way(name, step):
 @few
 @given(data=st.data())
 def test_state(add_steps, crashes_only, optimize, data):
-    case = data.draw(cases(crashes_only=crashes_only))
+    intervals = (0, 0, 0.001, 10)
+    case = data.draw(cases(crashes_only=crashes_only, intervals=intervals))
     got = with_restarts(case, add_steps, optimize=optimize)
     assert got == uninterrupted(case, add_steps, optimize=optimize)
 

@@ -26,5 +26,12 @@ WORKLOADS = {
     "json_lines": json_lines.WORKLOAD,
 }
 
-STUDIES = ("growth", "open_state", "partitions", "latency", "backpressure")
+STUDIES = (
+    "growth",
+    "open_state",
+    "partitions",
+    "latency",
+    "backpressure",
+    "recovery",
+)
 """Modules of `benchmarks.studies`."""

@@ -113,6 +113,10 @@ trait Writer<H: Host, C> {
     fn is_nothing(&self, container: &C) -> bool;
 
     fn write(&mut self, scope: H::Scope<'_>, container: C) -> Result<(), Failure<H>>;
+    /// Whether it says what it has written, so that it must not see an epoch before the
+    /// earlier ones are over.
+    const IS_KEPT: bool;
+
     /// Opens what an earlier run has written to.
     fn restore(&mut self, _scope: H::Scope<'_>) -> Result<(), Failure<H>> {
         Ok(())
@@ -131,6 +135,8 @@ struct DynamicWriter<H: Host> {
 }
 
 impl<H: Host> Writer<H, Laned<H>> for DynamicWriter<H> {
+    const IS_KEPT: bool = false;
+
     fn is_nothing(&self, laned: &Laned<H>) -> bool {
         laned.batch.is_empty()
     }
@@ -173,6 +179,8 @@ impl<H: Host> PartitionedWriter<H> {
 }
 
 impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
+    const IS_KEPT: bool = true;
+
     fn is_nothing(&self, parcel: &Parcel<Batch<H>>) -> bool {
         parcel.batch.is_empty()
     }
@@ -255,7 +263,8 @@ fn write<H, C, P, W>(
     builder.build_reschedule(move |capabilities| {
         // Held until what was written is recorded.
         let mut held = capabilities;
-        let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
+        let records = W::IS_KEPT && context.recorder.is_some();
+        let mut epochs = InEpochs::new(context.shared.first_epoch, records);
         let mut is_closed = false;
         move |frontiers| {
             epochs.add(receive(&mut input));

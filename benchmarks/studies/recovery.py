@@ -21,8 +21,8 @@ from millstream.outputs import DynamicSink, StatelessSinkPartition
 from millstream.recovery import RecoveryConfig, init_db_dir
 from millstream.testing import run_main
 
-from benchmarks.measure import Figures, run_once
-from benchmarks.meters import measured
+from benchmarks.measure import run_once
+from benchmarks.meters import Figures, measured
 from benchmarks.running_average import average
 from benchmarks.studies import Table
 

@@ -146,6 +146,12 @@ def init_db_dir(db_dir: Path | str, count: int) -> None:
     if not Path(db_dir).is_dir():
         msg = f"recovery directory `{db_dir}` does not exist; make it first"
         raise FileNotFoundError(msg)
+    # The store says what it takes; this is beyond what it can be asked.
+    if not 0 <= count < 1 << 32:
+        msg = f"A store cannot have {count} partitions: it takes from 1 to 1024."
+        error = RecoveryError(msg)
+        error.exit_code = 64
+        raise error
     init_store(Path(db_dir), count)
 
 
@@ -193,8 +199,21 @@ def _verify(args: argparse.Namespace) -> None:
 _COMMANDS = ("init", "inspect", "verify", "repartition", "backup", "export", "import")
 
 
+class _ArgumentParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message) from None
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        msg = f"must be a whole number; got {text!r}"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _ArgumentParser(
         prog="python -m millstream.recovery",
         description="Make recovery stores, and look after them.",
         epilog="`python -m millstream.recovery DIR COUNT` is `init DIR COUNT`.",
@@ -204,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, help: str, *arguments: str) -> argparse.ArgumentParser:  # noqa: A002
         added = commands.add_parser(name, help=help, description=help)
         for argument in arguments:
-            kind = int if argument == "count" else Path
+            kind = _count if argument == "count" else Path
             added.add_argument(argument, type=kind, metavar=argument.upper())
         return added
 
@@ -228,7 +247,7 @@ def _do(argv: Sequence[str]) -> None:
     if args.command == "init":
         try:
             init_db_dir(args.directory, args.count)
-        except FileNotFoundError as ex:
+        except (FileNotFoundError, RecoveryError) as ex:
             raise UsageError(ex) from None
     elif args.command == "inspect":
         _inspect(args)
@@ -245,9 +264,19 @@ def _do(argv: Sequence[str]) -> None:
         _say(f"{import_store(args.file, args.directory, args.count)} snapshots")
 
 
+def _try(argv: Sequence[str]) -> None:
+    try:
+        _do(argv)
+    except OSError as ex:
+        if hasattr(ex, "exit_code"):
+            raise
+        msg = f"can't open `{ex.filename}`: {ex.strerror}"
+        raise UsageError(msg) from None
+
+
 def main() -> NoReturn:
     """Do what the command line says, and exit."""
-    sys.exit(exit_code_of(lambda: _do(sys.argv[1:])))
+    sys.exit(exit_code_of(lambda: _try(sys.argv[1:])))
 
 
 if __name__ == "__main__":

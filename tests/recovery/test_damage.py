@@ -209,7 +209,6 @@ def test_state_that_cannot_be_pickled(tmp_path, optimize):
     assert raised.value.__cause__ is not None
 
 
-@pytest.mark.xfail(strict=True, reason="the store doesn't know which operator wrote it")
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use timely::scheduling::activate::Activator;
@@ -29,6 +29,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) epochs: EpochBoard,
     /// The epoch in which the run begins.
     pub(crate) first_epoch: Epoch,
+    /// The last epoch that is kept; zero if none is of this run.
+    pub(crate) committed: AtomicU64,
     /// Whether the sources are to stop where they are, to go on in a later run.
     pub(crate) drains: AtomicBool,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,6 +91,12 @@ impl<H: Host> Context<H> {
         self.shared.drains.load(Ordering::Relaxed)
     }
 
+    /// Whether all epochs before this one are kept, if they are to be.
+    pub(crate) fn has_committed_before(&self, epoch: u64) -> bool {
+        let committed = self.shared.committed.load(Ordering::Acquire);
+        self.recorder.is_none() || epoch <= self.shared.first_epoch.0 || epoch <= committed + 1
+    }
+
     /// What an earlier run kept of a step, for this worker.
     pub(crate) fn take_restored(&self, step: &StepId) -> Vec<(String, Saved)> {
         self.restored.borrow_mut().remove(step).unwrap_or_default()
@@ -145,6 +153,7 @@ impl<H: Host> Context<H> {
             Error::Internal(_)
             | Error::Plan(_)
             | Error::Recovery(_)
+            | Error::StateOfAnother { .. }
             | Error::PartitionGone { .. } => {}
         }
     }

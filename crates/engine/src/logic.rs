@@ -149,6 +149,9 @@ pub enum Fate {
 pub trait StatefulBatch<H: Host>: Send + Sync {
     /// Begins on a worker. `wanted` says of each output whether anybody takes it.
     fn start(&self, wanted: &[bool]) -> KeyedStep<H>;
+
+    /// What its state is, in a few words: state that was kept under another form isn't its.
+    fn form(&self) -> String;
 }
 
 /// A step that keeps state for each key, and goes by one watermark for its whole stream;
@@ -159,6 +162,9 @@ pub trait StatefulBatch<H: Host>: Send + Sync {
 pub trait TimedBatch<H: Host>: Send + Sync {
     /// Begins on a worker. `wanted` says of each output whether anybody takes it.
     fn start(&self, wanted: &[bool]) -> KeyedStep<H, TimedItem<H>>;
+
+    /// What its state is, in a few words: state that was kept under another form isn't its.
+    fn form(&self) -> String;
 
     /// What timestamps say about those to come.
     fn clock(&self) -> Clock;

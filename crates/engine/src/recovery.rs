@@ -105,11 +105,6 @@ impl Recorder {
             .record(changes.into_iter().map(record).collect());
     }
 
-    /// Whether everything of the epochs before this one is over, on all workers.
-    pub(crate) fn has_passed(&self, epoch: Epoch) -> bool {
-        !self.ends.less_than(&epoch.0)
-    }
-
     /// Says how far this worker has come, if that is farther than it last was. `newest` is the
     /// newest epoch that any source has begun.
     pub(crate) fn tell(&self, newest: Epoch) {
@@ -136,6 +131,36 @@ impl fmt::Debug for Recorder {
             .field("told", &self.told)
             .finish_non_exhaustive()
     }
+}
+
+/// A form, as far as it is kept.
+pub(crate) fn cut_form(form: &str) -> &str {
+    let mut end = form.len().min(usize::from(u8::MAX));
+    while !form.is_char_boundary(end) {
+        end -= 1;
+    }
+    &form[..end]
+}
+
+/// Puts the form of a step before its state.
+pub(crate) fn with_form(form: &str, saved: Saved) -> Saved {
+    let form = cut_form(form);
+    let mut payload = Vec::with_capacity(1 + form.len() + saved.payload.len());
+    payload.push(u8::try_from(form.len()).unwrap_or(u8::MAX));
+    payload.extend_from_slice(form.as_bytes());
+    payload.extend(saved.payload);
+    Saved { payload, ..saved }
+}
+
+/// Takes the form apart from the state; none if there is none.
+pub(crate) fn without_form(codec: Codec, payload: &[u8]) -> Option<(String, Saved)> {
+    let (length, rest) = payload.split_first()?;
+    let (form, state) = rest.split_at_checked(usize::from(*length))?;
+    let saved = Saved {
+        codec,
+        payload: state.to_vec(),
+    };
+    Some((String::from_utf8_lossy(form).into_owned(), saved))
 }
 
 /// Hands over what became of some keys in an epoch.

@@ -2,6 +2,7 @@
 //! and what of the store goes to which worker.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use crate::operators::timed_batch::watermark_step;
 use crate::partitions::Assigned;
 use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Sink, Source, StepId};
-use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record};
+use crate::recovery::{
+    Change, Recorder, Recovery, Restored, Saved, cut_form, record, without_form,
+};
 
 /// How state is laid out, of steps whose author doesn't say.
 const SCHEMA: SchemaVersion = SchemaVersion(1);
@@ -105,10 +108,17 @@ impl Keeping {
         let halts = Arc::downgrade(shared);
         let session = opened
             .run(move |event| {
-                if let Event::Failed(error) = event
-                    && let Some(shared) = halts.upgrade()
-                {
-                    shared.halt.raise(Reason::Failed(Error::Recovery(error)));
+                let Some(shared) = halts.upgrade() else {
+                    return;
+                };
+                match event {
+                    Event::Failed(error) => {
+                        shared.halt.raise(Reason::Failed(Error::Recovery(error)));
+                    }
+                    Event::Committed(epoch) => {
+                        shared.committed.store(epoch.0, Ordering::Release);
+                    }
+                    _ => {}
                 }
             })
             .map_err(|error| Error::Recovery(Arc::new(error)))?;
@@ -177,15 +187,27 @@ pub(crate) fn load<H: Host>(
         workers: (0..workers).map(|_| Restored::new()).collect(),
         dropped: Vec::new(),
     };
-    let mut gone: Option<(StepId, String)> = None;
+    let forms = forms_of(physical);
+    let mut gone: Option<Error<H>> = None;
     opened
         .load(&mut |state| {
             let step = StepId(state.step.0.as_str().into());
-            let saved = Saved {
-                codec: state.codec,
-                payload: state.payload.to_vec(),
-            };
             let key = state.key.to_owned();
+            let saved = match forms.get(&step) {
+                None => Saved {
+                    codec: state.codec,
+                    payload: state.payload.to_vec(),
+                },
+                Some(form) => match without_form(state.codec, state.payload) {
+                    Some((kept, saved)) if kept == *form => saved,
+                    kept => {
+                        let kept = kept.map(|(kept, _)| kept).unwrap_or_default();
+                        let now = form.clone();
+                        gone.get_or_insert(Error::StateOfAnother { step, kept, now });
+                        return;
+                    }
+                },
+            };
             if watermarks.contains(&step) {
                 for worker in &mut found.workers {
                     give(worker, &step, key.clone(), saved.clone());
@@ -201,14 +223,28 @@ pub(crate) fn load<H: Host>(
             } else if is_dropped(recovery, &step, &key) {
                 found.dropped.push((step, (key, None)));
             } else {
-                gone.get_or_insert((step, key));
+                let partition = key;
+                gone.get_or_insert(Error::PartitionGone { step, partition });
             }
         })
         .map_err(|error| Error::Recovery(Arc::new(error)))?;
     match gone {
         None => Ok(found),
-        Some((step, partition)) => Err(Error::PartitionGone { step, partition }),
+        Some(error) => Err(error),
     }
+}
+
+/// What the state of each step is.
+fn forms_of<H: Host>(physical: &Physical<H>) -> HashMap<StepId, String> {
+    let operators = physical.operators.iter();
+    let forms = operators.filter_map(|operator| match &operator.kind {
+        Kind::Core(Core::StatefulBatch(builder)) => Some((operator.id.clone(), builder.form())),
+        Kind::Core(Core::TimedBatch(builder)) => Some((operator.id.clone(), builder.form())),
+        _ => None,
+    });
+    forms
+        .map(|(step, form)| (step, cut_form(&form).to_owned()))
+        .collect()
 }
 
 fn give(worker: &mut Restored, step: &StepId, key: String, saved: Saved) {

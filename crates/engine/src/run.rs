@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -139,6 +139,7 @@ pub fn run<H: Host>(
         epochs: EpochBoard::new(first_epoch),
         first_epoch,
         drains: AtomicBool::new(false),
+        committed: AtomicU64::new(0),
         clock: Arc::clone(&settings.clock),
         epoch_interval: settings.epoch_interval,
         partitions,

@@ -19,6 +19,19 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
         Error::Plan(error) => make(py, "InvalidDataflowError", error.to_string()),
         Error::Interrupted(error) => error,
         Error::Recovery(error) => recovery_error(py, &error),
+        Error::StateOfAnother { step, kept, now } => with_exit_code(
+            py,
+            made_in(
+                py,
+                "millstream.recovery",
+                "RecoveryError",
+                format!(
+                    "step `{step}` keeps {now}, and the recovery store has of it what an \
+                     earlier run kept of {kept}; give the step a new name, and drop the old one"
+                ),
+            ),
+            FLOW_MISMATCH,
+        ),
         Error::PartitionGone { step, partition } => with_exit_code(
             py,
             made_in(

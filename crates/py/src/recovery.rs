@@ -1,12 +1,15 @@
 //! The recovery store, as Python asks for it.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use millstream_engine::recovery::{Changes, Recovery, RetryPolicy, StoredStep};
 use millstream_recovery::session::inspect;
-use millstream_recovery::store::{Reader, backup, export, import, init, repartition, verify};
+use millstream_recovery::store::{
+    Reader, StoreError, backup, export, import, init, repartition, verify,
+};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -114,12 +117,30 @@ pub(crate) fn backup_store(py: Python<'_>, from: PathBuf, to: PathBuf) -> PyResu
 /// Writes a store to a text file; gives how many snapshots.
 #[pyfunction]
 pub(crate) fn export_store(py: Python<'_>, directory: PathBuf, file: PathBuf) -> PyResult<u64> {
-    let mut output = BufWriter::new(File::create_new(&file)?);
-    let count = py
-        .detach(|| export(&Reader::open(&directory)?, &mut output))
-        .map_err(|error| recovery_error(py, &error.into()))?;
-    output.flush()?;
-    Ok(count)
+    let exported = py.detach(|| -> Result<io::Result<u64>, StoreError> {
+        let reader = Reader::open(&directory)?;
+        let mut output = match File::create_new(&file) {
+            Ok(file) => BufWriter::new(file),
+            Err(error) => return Ok(Err(error)),
+        };
+        let count = export(&reader, &mut output)?;
+        Ok(output.flush().map(|()| count))
+    });
+    exported
+        .map_err(|error| recovery_error(py, &error.into()))?
+        .map_err(|error| about(&error, &file))
+}
+
+/// The exception for a file that can't be opened, with its name.
+fn about(error: &io::Error, file: &Path) -> PyErr {
+    let number = error.raw_os_error().unwrap_or_default();
+    let text = error.to_string();
+    let text = text
+        .split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    PyOSError::new_err((number, text, file.to_owned()))
 }
 
 /// Makes a store of such a file; gives how many snapshots.
@@ -130,7 +151,7 @@ pub(crate) fn import_store(
     directory: PathBuf,
     partitions: u32,
 ) -> PyResult<u64> {
-    let mut input = BufReader::new(File::open(&file)?);
+    let mut input = BufReader::new(File::open(&file).map_err(|error| about(&error, &file))?);
     py.detach(|| import(&mut input, &directory, partitions))
         .map_err(|error| recovery_error(py, &error.into()))
 }

@@ -93,6 +93,8 @@ pub(crate) fn input<'scope, H: Host>(
     let id = operator.id.clone();
     builder.build(move |mut capabilities| {
         let mut readers = Vec::new();
+        // The epoch before which all is to be kept before the run stops, as a source asked.
+        let mut abort_at: Option<Time> = None;
         if let Some(capability) = capabilities.pop() {
             readers.extend(
                 parts
@@ -109,48 +111,79 @@ pub(crate) fn input<'scope, H: Host>(
                 stop(&context, &step, &mut readers);
                 return;
             }
-            if let Some(reader) = readers.iter().find(|reader| reader.aborts) {
-                if reader.may_abort(&context) {
+            if let Some(epoch) = abort_at {
+                if context.has_committed_before(epoch) {
                     context.shared.halt.raise(Reason::Aborted);
-                } else {
-                    timer.wake_after(EMPTY_PAUSE, context.shared.clock.monotonic());
+                    return;
                 }
+                let now = context.shared.clock.monotonic();
+                keep_up(&context, &step, &mut readers, now);
+                timer.wake_after(EMPTY_PAUSE, now);
                 return;
             }
             let has_room = queue.has_room(&context);
             let wall = context.shared.clock.wall();
             if has_room && readers.iter().any(|reader| reader.is_due(wall)) {
-                H::attach(|scope| {
-                    readers.retain_mut(|reader| {
-                        reader
-                            .poll(&context, scope, &mut output)
-                            .unwrap_or_else(|failure| {
-                                context.fail(scope, &step, failure);
-                                false
-                            })
-                    });
-                });
-            }
-            if readers.iter().any(|reader| reader.aborts) {
-                abort_activator.activate();
-                return;
+                let aborts = poll_all(&context, &step, &mut readers, &mut output);
+                if aborts {
+                    // What was brought in the epochs before is kept first, so that a later run
+                    // needn't do it again. The one that it asked in is never over.
+                    let aborting = readers.iter().find(|reader| reader.aborts);
+                    abort_at = aborting.map(|reader| *reader.capability.time());
+                    abort_activator.activate();
+                    return;
+                }
             }
             let (wall, now) = (
                 context.shared.clock.wall(),
                 context.shared.clock.monotonic(),
             );
-            let waits = readers.iter_mut().filter_map(|reader| {
-                if let Err(failure) = reader.keep_up(&context, now) {
-                    H::attach(|scope| context.fail(scope, &step, failure));
-                }
-                reader.wait(wall, now, has_room)
-            });
+            keep_up(&context, &step, &mut readers, now);
+            let waits = readers
+                .iter()
+                .filter_map(|reader| reader.wait(wall, now, has_room));
             if let Some(wait) = waits.min() {
                 timer.wake_after(wait, now);
             }
         }
     });
     stream
+}
+
+/// Takes a batch of each partition that is due; gives whether one asked for the run to stop,
+/// after which no other is asked.
+fn poll_all<H: Host>(
+    context: &Context<H>,
+    step: &StepId,
+    readers: &mut Vec<Reader<H>>,
+    output: &mut Output<Time, Laned<H>>,
+) -> bool {
+    let mut aborts = false;
+    H::attach(|scope| {
+        readers.retain_mut(|reader| {
+            if aborts {
+                return true;
+            }
+            let goes_on = reader
+                .poll(context, scope, output)
+                .unwrap_or_else(|failure| {
+                    context.fail(scope, step, failure);
+                    false
+                });
+            aborts = reader.aborts;
+            goes_on
+        });
+    });
+    aborts
+}
+
+/// Lets all partitions go on to the epoch that they should be in by now.
+fn keep_up<H: Host>(context: &Context<H>, step: &StepId, readers: &mut [Reader<H>], now: Duration) {
+    for reader in readers {
+        if let Err(failure) = reader.keep_up(context, now) {
+            H::attach(|scope| context.fail(scope, step, failure));
+        }
+    }
 }
 
 /// Stops all partitions where they are.
@@ -307,13 +340,6 @@ impl<H: Host> Reader<H> {
         Ok(moment.map_or(otherwise, Awake::At))
     }
 
-    /// Whether the run may stop as this partition asks. What it brought in the epochs before
-    /// is worked off then, so that a later run needn't do that again.
-    fn may_abort(&self, context: &Context<H>) -> bool {
-        let recorder = context.recorder.as_ref();
-        recorder.is_none_or(|recorder| recorder.has_passed(Epoch(*self.capability.time())))
-    }
-
     /// Hands over where it is, at the end of the epoch that its items were of.
     fn record(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
         let Some((recorder, name)) = context.recorder.as_ref().zip(self.name.as_ref()) else {
@@ -337,6 +363,9 @@ impl<H: Host> Reader<H> {
 
     /// Goes on to the epoch that it should be in by now.
     fn keep_up(&mut self, context: &Context<H>, now: Duration) -> Result<(), Failure<H>> {
+        if self.aborts {
+            return Ok(());
+        }
         let epochs = &context.shared.epochs;
         self.ticker.while_idle(now, epochs.newest());
         if *self.capability.time() < self.ticker.epoch().0 {

@@ -505,6 +505,10 @@ impl PartitionedSink<Integers> for CollectPartitioned {
 pub(crate) struct RunningSum;
 
 impl StatefulBatch<Integers> for RunningSum {
+    fn form(&self) -> String {
+        "RunningSum".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
         KeyedStep::new(Self)
     }

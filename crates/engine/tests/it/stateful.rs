@@ -37,6 +37,10 @@ fn keys_of_a_batch_are_called_in_order_with_all_their_values() {
 struct Unordered(RunningSum);
 
 impl StatefulBatch<Integers> for Unordered {
+    fn form(&self) -> String {
+        "Unordered".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
         KeyedStep::new(Self(RunningSum))
     }
@@ -172,6 +176,10 @@ struct AlarmState {
 }
 
 impl StatefulBatch<Integers> for Alarm {
+    fn form(&self) -> String {
+        "Alarm".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers> {
         KeyedStep::new(Self(self.0))
     }

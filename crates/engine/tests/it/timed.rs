@@ -19,6 +19,10 @@ struct TenLater {
 }
 
 impl TimedBatch<Integers> for TenLater {
+    fn form(&self) -> String {
+        "TenLater".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Integers, TimedItem<Integers>> {
         KeyedStep::new(self.clone())
     }

@@ -80,6 +80,12 @@ impl Aggregators {
     }
 
     /// What there is before the first value.
+    /// What they are.
+    pub(crate) fn form(&self) -> String {
+        let kinds: Vec<&str> = self.named.iter().map(|named| name_of(named.kind)).collect();
+        kinds.join(", ")
+    }
+
     /// Accumulators of what was kept of them.
     pub(crate) fn read_saved(&self, kept: &Bound<'_, PyAny>) -> Result<Aggregates, PyFailure> {
         let parts: Vec<Vec<Bound<'_, PyAny>>> = kept.extract().map_err(reading)?;

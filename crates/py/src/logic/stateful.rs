@@ -23,6 +23,10 @@ pub(crate) struct PyBuilder {
 }
 
 impl StatefulBatch<Python3> for PyBuilder {
+    fn form(&self) -> String {
+        "a `stateful_batch`".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(self.clone())
     }

@@ -21,6 +21,10 @@ pub(crate) struct CollectStep {
 }
 
 impl StatefulBatch<Python3> for CollectStep {
+    fn form(&self) -> String {
+        "a `collect`".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(*self)
     }

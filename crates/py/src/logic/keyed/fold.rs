@@ -41,6 +41,18 @@ pub(crate) enum State {
 }
 
 impl Fold {
+    /// What the state of a key is.
+    fn form(&self) -> String {
+        match self {
+            Self::By { .. } => "a `fold_final`".to_owned(),
+            Self::Reduce(_) => "a `reduce_final`".to_owned(),
+            Self::Count => "a `count_final`".to_owned(),
+            Self::Max { .. } => "a `max_final`".to_owned(),
+            Self::Min { .. } => "a `min_final`".to_owned(),
+            Self::Aggregate(aggregators) => format!("an aggregate of {}", aggregators.form()),
+        }
+    }
+
     /// The state of a key, of what was kept of it: what is in it, in a tuple.
     fn read(&self, kept: Bound<'_, PyAny>) -> Result<State, PyFailure> {
         let py = kept.py();
@@ -123,6 +135,10 @@ fn measure_of(
 pub(crate) struct FoldStep(pub(crate) Arc<Fold>);
 
 impl StatefulBatch<Python3> for FoldStep {
+    fn form(&self) -> String {
+        self.0.form()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(self.clone())
     }

@@ -28,6 +28,10 @@ pub(crate) struct JoinStep {
 }
 
 impl StatefulBatch<Python3> for JoinStep {
+    fn form(&self) -> String {
+        format!("a `join` of {} sides", self.sides)
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(JoinLogic {
             step: *self,

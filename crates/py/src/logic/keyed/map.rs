@@ -78,6 +78,10 @@ fn pair<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Bound<'py
 type State = Option<Py<PyAny>>;
 
 impl StatefulBatch<Python3> for MapStep {
+    fn form(&self) -> String {
+        "a `stateful_map`".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(self.clone())
     }

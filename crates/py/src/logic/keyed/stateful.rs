@@ -18,6 +18,10 @@ use crate::time::moment;
 pub(crate) struct StatefulStep(pub(crate) Arc<Function>);
 
 impl StatefulBatch<Python3> for StatefulStep {
+    fn form(&self) -> String {
+        "a `stateful`".to_owned()
+    }
+
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
         KeyedStep::new(self.clone())
     }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::windows::ports::{Ports, heard};
-use crate::logic::windows::saved::{resume, save};
+use crate::logic::windows::saved::{form_of, resume, save};
 use crate::logic::windows::{EventTime, WindowFold};
 
 /// A windowing step, for all workers.
@@ -21,6 +21,10 @@ pub(crate) struct WindowStepBuilder {
 }
 
 impl StatefulBatch<Python3> for WindowStepBuilder {
+    fn form(&self) -> String {
+        form_of(&self.windowing, &self.fold)
+    }
+
     fn start(&self, wanted: &[bool]) -> KeyedStep<Python3> {
         let windowing = heard(self.windowing, wanted);
         KeyedStep::new(Windows {

@@ -2,7 +2,7 @@
 
 use millstream_engine::clock::Micros;
 use millstream_engine::recovery::Saved;
-use millstream_engine::window::{KeyWindows, SavedWindow, SavedWindows};
+use millstream_engine::window::{KeyWindows, SavedWindow, SavedWindows, Windower, Windowing};
 use pyo3::prelude::*;
 
 use crate::host::PyFailure;
@@ -15,6 +15,27 @@ type WindowParts = (i64, i64, i64, i64, Vec<i64>, bool, Py<PyAny>);
 
 /// A key: watermark, how many windows it opened, values that wait, windows.
 type KeyParts = (i64, i64, Vec<(i64, Py<PyAny>)>, Vec<WindowParts>);
+
+/// What the state of a key is: of other windows, it would be another.
+pub(super) fn form_of(windowing: &Windowing, fold: &WindowFold) -> String {
+    let windows = match windowing.windower {
+        Windower::Session(_) => "sessions".to_owned(),
+        Windower::Sliding(sliding) => {
+            let ((first, close), (second, _)) = (sliding.bounds(0), sliding.bounds(1));
+            let (length, offset) = (close - first, second - first);
+            format!("windows of {length} µs every {offset} µs from {first}")
+        }
+    };
+    let state = match fold {
+        WindowFold::Fold { .. } => "a fold".to_owned(),
+        WindowFold::Logic(_) => "a `WindowLogic`".to_owned(),
+        WindowFold::Count => "a count".to_owned(),
+        WindowFold::Aggregate { aggregators, .. } => {
+            format!("an aggregate of {}", aggregators.form())
+        }
+    };
+    format!("{windows}, each {state}")
+}
 
 /// All that a key has, to be kept.
 pub(super) fn save(

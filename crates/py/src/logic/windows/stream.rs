@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::logic::windows::ports::{Ports, heard};
-use crate::logic::windows::saved::{resume, save};
+use crate::logic::windows::saved::{form_of, resume, save};
 use crate::logic::windows::{EventTime, WindowFold};
 
 /// A windowing step on a stream that has one watermark, for all workers.
@@ -25,6 +25,13 @@ pub(crate) struct StreamStepBuilder {
 }
 
 impl TimedBatch<Python3> for StreamStepBuilder {
+    fn form(&self) -> String {
+        format!(
+            "{} with one watermark",
+            form_of(&self.windowing, &self.fold)
+        )
+    }
+
     fn start(&self, wanted: &[bool]) -> KeyedStep<Python3, TimedItem<Python3>> {
         let windowing = heard(self.windowing, wanted);
         KeyedStep::new(StreamWindows {

@@ -1,0 +1,329 @@
+"""What becomes of the values in windows, against the windows of the reference.
+
+`test_reference` says which values are in which window, and in which order.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import millstream.operators.windowing as win
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.windowing.test_reference import (
+    NOW,
+    START,
+    Gap,
+    Value,
+    clock,
+    keyed_values,
+    run,
+    seconds,
+    waits,
+    windows,
+)
+
+forms = pytest.mark.parametrize("optimize", [True, False], ids=["native", "composed"])
+orders = pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "as-come"])
+
+
+@st.composite
+def dense_values(draw):
+    """Many to a window, of equal times or not in order, so that sessions merge."""
+    size = draw(st.integers(5, 30))
+    spans = draw(st.lists(seconds(-5, 25), min_size=size, max_size=size))
+    keys = draw(st.lists(st.sampled_from("aab"), min_size=size, max_size=size))
+    return [
+        (key, Value(i, START + span))
+        for i, (key, span) in enumerate(zip(keys, spans, strict=True))
+    ]
+
+
+some_items = st.one_of(keyed_values(), dense_values(), dense_values())
+some_waits = st.one_of(waits, st.just(timedelta.max))
+batch_sizes = st.integers(1, 31)
+worker_counts = st.integers(1, 3)
+
+
+def remainder(value):
+    return value.number % 3
+
+
+def append_number(numbers, value):
+    return (*numbers, value.number)
+
+
+def in_place(values, value):
+    values.append(value)
+    return values
+
+
+def extend(values, others):
+    values.extend(others)
+    return values
+
+
+def first_of_least(value, other):
+    """Which of equal ones it is depends on the order, but not on how they merge."""
+    return min(value, other, key=remainder)
+
+
+# How to fold values, and what all values of a window come to. Those of sessions that
+# have merged are one after another: so folds need not be commutative.
+FOLDS = {
+    "numbers": (
+        tuple,
+        append_number,
+        lambda numbers, others: numbers + others,
+        lambda values: tuple(value.number for value in values),
+    ),
+    "in_place": (list, in_place, extend, list),
+    "sum": (
+        int,
+        lambda total, value: total + value.number,
+        lambda total, other: total + other,
+        lambda values: sum(value.number for value in values),
+    ),
+    "none": (
+        lambda: None,
+        lambda _state, _value: None,
+        lambda _state, _other: None,
+        lambda _values: None,
+    ),
+}
+
+
+def check(got, expected, content, *, ordered):
+    """Compare all that comes out for a key."""
+    expected = expected._replace(
+        down=[(window_id, content(values)) for window_id, values in expected.down]
+    )
+    if ordered:
+        assert got == expected
+    else:
+        assert got.sorted() == expected.sorted()
+
+
+def check_each(items, kind, wait, out, content, *, ordered):
+    for key, got in out.items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=ordered)
+        check(got, expected, content, ordered=ordered)
+
+
+@windows
+@orders
+@forms
+@given(
+    data=st.data(),
+    items=some_items,
+    wait=some_waits,
+    fold=st.sampled_from(sorted(FOLDS)),
+    batch_size=batch_sizes,
+    workers=worker_counts,
+)
+def test_fold_window(
+    *, windows, ordered, optimize, data, items, wait, fold, batch_size, workers
+):
+    kind = data.draw(windows)
+    builder, folder, merger, content = FOLDS[fold]
+    out = run(
+        items,
+        lambda up: win.fold_window(
+            "step",
+            up,
+            clock(wait),
+            kind.windower(),
+            builder,
+            folder,
+            merger,
+            ordered=ordered,
+        ),
+        batch_size,
+        workers,
+        optimize=optimize,
+    )
+    check_each(items, kind, wait, out, content, ordered=ordered)
+
+
+@windows
+@orders
+@forms
+@given(
+    data=st.data(),
+    items=some_items,
+    wait=some_waits,
+    into=st.sampled_from([list, set]),
+    batch_size=batch_sizes,
+    workers=worker_counts,
+)
+def test_collect_window(
+    *, windows, ordered, optimize, data, items, wait, into, batch_size, workers
+):
+    kind = data.draw(windows)
+    out = run(
+        items,
+        lambda up: win.collect_window(
+            "step", up, clock(wait), kind.windower(), into, ordered=ordered
+        ),
+        batch_size,
+        workers,
+        optimize=optimize,
+    )
+    check_each(items, kind, wait, out, into, ordered=ordered)
+
+
+def reduced(values):
+    """The first of those whose remainder is least."""
+    return next(
+        value for value in values if remainder(value) == min(map(remainder, values))
+    )
+
+
+# These take values as they come.
+REDUCTIONS = {
+    "reduce": (
+        lambda *args: win.reduce_window("step", *args, first_of_least),
+        reduced,
+    ),
+    "max": (lambda *args: win.max_window("step", *args), max),
+    "max-by": (
+        lambda *args: win.max_window("step", *args, by=remainder),
+        lambda values: max(values, key=remainder),
+    ),
+    "min": (lambda *args: win.min_window("step", *args), min),
+    "min-by": (
+        lambda *args: win.min_window("step", *args, by=remainder),
+        lambda values: min(values, key=remainder),
+    ),
+}
+
+
+@windows
+@forms
+@given(
+    data=st.data(),
+    items=some_items,
+    wait=some_waits,
+    reduction=st.sampled_from(sorted(REDUCTIONS)),
+    batch_size=batch_sizes,
+    workers=worker_counts,
+)
+def test_reduce_max_and_min_window(
+    *, windows, optimize, data, items, wait, reduction, batch_size, workers
+):
+    kind = data.draw(windows)
+    add_step, content = REDUCTIONS[reduction]
+    out = run(
+        items,
+        lambda up: add_step(up, clock(wait), kind.windower()),
+        batch_size,
+        workers,
+        optimize=optimize,
+    )
+    check_each(items, kind, wait, out, content, ordered=False)
+
+
+@windows
+@forms
+@given(
+    data=st.data(),
+    items=some_items,
+    wait=some_waits,
+    batch_size=batch_sizes,
+    workers=worker_counts,
+)
+def test_count_window(*, windows, optimize, data, items, wait, batch_size, workers):
+    """Its items have no key of their own: what is late is a whole item."""
+    kind = data.draw(windows)
+    by_item = win.EventClock(lambda item: item[1].timestamp, wait, lambda: NOW)
+    out = run(
+        items,
+        lambda up: win.count_window(
+            "step", up, by_item, kind.windower(), lambda item: item[0]
+        ),
+        batch_size,
+        workers,
+        optimize=optimize,
+    )
+    for key, got in out.items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=False)
+        late = [(window_id, (key, value)) for window_id, value in expected.late]
+        check(got, expected._replace(late=late), len, ordered=False)
+
+
+class Log(win.WindowLogic):
+    """Emits each value at once, and all of them in the end."""
+
+    def __init__(self, resume_state):
+        self.values = list(resume_state or [])
+
+    def on_value(self, value):
+        self.values.append(value)
+        return [("value", value)]
+
+    def on_merge(self, original):
+        self.values += original.values
+        return (("merge", each) for each in original.values)
+
+    def on_close(self):
+        return [("close", self.values), ("count", len(self.values))]
+
+    def snapshot(self):
+        return list(self.values)
+
+
+def emitted(down, kind):
+    return [(window_id, each) for window_id, (name, each) in down if name == kind]
+
+
+@windows
+@orders
+@forms
+@given(
+    data=st.data(),
+    items=some_items,
+    wait=some_waits,
+    batch_size=batch_sizes,
+    workers=worker_counts,
+)
+def test_window(*, windows, ordered, optimize, data, items, wait, batch_size, workers):
+    kind = data.draw(windows)
+    out = run(
+        items,
+        lambda up: win.window(
+            "step", up, clock(wait), kind.windower(), Log, ordered=ordered
+        ),
+        batch_size,
+        workers,
+        optimize=optimize,
+    )
+    for key, got in out.items():
+        values = [value for k, value in items if k == key]
+        expected = kind.expected(values, wait, ordered=ordered)
+        for name, content in (("close", list), ("count", len)):
+            closed = got._replace(down=emitted(got.down, name))
+            check(closed, expected, content, ordered=ordered)
+
+        one_by_one = emitted(got.down, "value")
+        in_windows = [
+            (window_id, value) for window_id, ls in expected.down for value in ls
+        ]
+        merged = emitted(got.down, "merge")
+        if isinstance(kind, Gap):
+            # A window that has become part of another had an id of its own.
+            assert sorted(value for _, value in one_by_one) == sorted(
+                value for _, value in in_windows
+            )
+            in_merged = {each for _, meta in got.meta for each in meta.merged_ids}
+            assert bool(merged) == bool(in_merged)
+            assert not (merged and ordered)
+        else:
+            assert not merged
+            # Stable: the order within each window stays.
+            assert sorted(one_by_one, key=lambda each: each[0]) == sorted(
+                in_windows, key=lambda each: each[0]
+            )

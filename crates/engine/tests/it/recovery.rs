@@ -230,3 +230,21 @@ proptest! {
         prop_assert_eq!(last, totals);
     }
 }
+
+/// A key that is forgotten and comes again within one epoch.
+#[test]
+fn key_that_comes_again_is_kept() {
+    for interval in [Duration::ZERO, Duration::from_secs(10)] {
+        let store = store();
+        let first = vec![batch(&[("a", 5)]), batch(&[("a", -5)]), batch(&[("a", 3)])];
+        let mut more = first.clone();
+        more.push(batch(&[("a", 4)]));
+        let taken = Collected::default();
+        for acts in [first, more] {
+            let flow = sums(&[("p", acts)], &taken);
+            run(flow, settings(store.path(), 1, interval)).unwrap();
+        }
+        let values: Vec<i64> = taken.items().iter().map(Value::int).collect();
+        assert_eq!(values, [5, 0, 3, -3, 7, -7]);
+    }
+}

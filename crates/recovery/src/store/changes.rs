@@ -18,6 +18,9 @@ const INSERT: &str = "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?) ON CONFLICT D
 const REMOVE: &str = "DELETE FROM snapshots \
      WHERE step = ?1 AND key = ?2 AND execution = ?3 AND epoch = ?4 \
      RETURNING execution, epoch, substr(frame, -8)";
+const REMOVE_TOMBSTONE: &str = "DELETE FROM snapshots \
+     WHERE step = ?1 AND key = ?2 AND execution = ?3 AND epoch = ?4 AND frame IS NULL \
+     RETURNING execution, epoch, substr(frame, -8)";
 const REMOVE_OLDER: &str = "DELETE FROM snapshots WHERE step = ?1 AND key = ?2 \
      AND (execution < ?3 OR (execution = ?3 AND epoch < ?4)) \
      RETURNING execution, epoch, substr(frame, -8)";
@@ -202,13 +205,13 @@ impl<'a> Changes<'a> {
     ) -> Result<usize> {
         let mut removed = 0;
         for touched in keys {
-            // With nothing older beneath it, a tombstone has nothing left to hide.
-            let bound = if touched.forgotten {
-                epoch.next()
-            } else {
-                epoch
-            };
-            removed += self.delete(REMOVE_OLDER, touched.step, &touched.key, execution, bound)?;
+            let (step, key) = (touched.step, &touched.key);
+            removed += self.delete(REMOVE_OLDER, step, key, execution, epoch)?;
+            // With nothing older beneath it, a tombstone has nothing left to hide. The key may
+            // have come again within the epoch; then there is none.
+            if touched.forgotten {
+                removed += self.delete(REMOVE_TOMBSTONE, step, key, execution, epoch)?;
+            }
         }
         Ok(removed)
     }

@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
+from millstream.errors import StoreError
 
 __all__ = ["UsageError", "drain_at_signals", "end_at_second_interrupt", "exit_code_of"]
 
@@ -53,12 +54,11 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         _report_interrupt()
         code = _INTERRUPTED
+    except StoreError as ex:
+        _flush_or_abandon_stdout()
+        sys.stderr.write(f"millstream: {ex}\n")
+        code = ex.exit_code
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
-        if type(ex).__module__ == "millstream.recovery":
-            # The message is all that the user needs.
-            _flush_or_abandon_stdout()
-            sys.stderr.write(f"millstream: {ex}\n")
-            return int(getattr(ex, "exit_code", _USER_CODE_FAILED))
         code = _report_failure(ex)
     else:
         code = 0
@@ -91,15 +91,8 @@ def drain_at_signals() -> None:
 
 def _drain(_signal_number: int, _frame: FrameType | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end_at_once)
+        signal.signal(number, _exit_at_once)
     drain()
-
-
-def _end_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
-    reporter = Thread(target=_report_interrupt, daemon=True)
-    reporter.start()
-    reporter.join(_FLUSH_AT_MOST)
-    os._exit(_KILLED + signal_number)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
@@ -107,12 +100,12 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
     signal.default_int_handler(signal_number, frame)
 
 
-def _exit_at_once(_signal_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
     # In a thread, since whoever can't be interrupted may be holding standard output.
     reporter = Thread(target=_report_interrupt, daemon=True)
     reporter.start()
     reporter.join(_FLUSH_AT_MOST)
-    os._exit(_INTERRUPTED)
+    os._exit(_KILLED + signal_number)
 
 
 def _report_interrupt() -> None:

@@ -4,7 +4,15 @@ An error in user code is never replaced: it arrives as the ``__cause__`` of the
 error that names the step, with its own traceback.
 """
 
-__all__ = ["InvalidDataflowError", "MillstreamRuntimeError"]
+__all__ = [
+    "InconsistentPartitionsError",
+    "InvalidDataflowError",
+    "MillstreamRuntimeError",
+    "MissingPartitionsError",
+    "NoPartitionsError",
+    "RecoveryError",
+    "StoreError",
+]
 
 
 class MillstreamRuntimeError(RuntimeError):
@@ -20,3 +28,26 @@ class InvalidDataflowError(MillstreamRuntimeError, ValueError):
 
     Raised by the entry points before anything is opened.
     """
+
+
+class StoreError(Exception):
+    """What all errors of a recovery store have in common."""
+
+    exit_code: int = 70
+    """What the command line ends with."""
+
+
+class RecoveryError(StoreError, MillstreamRuntimeError):
+    """The store can't be used, or doesn't go with the dataflow."""
+
+
+class InconsistentPartitionsError(StoreError, ValueError):
+    """The files of the store are damaged, or not of one time."""
+
+
+class NoPartitionsError(StoreError, FileNotFoundError):
+    """There is no store in the directory."""
+
+
+class MissingPartitionsError(StoreError, FileNotFoundError):
+    """Some files of the store are missing."""

@@ -29,7 +29,13 @@ from millstream._engine import (
 )
 from millstream._exit import UsageError, exit_code_of
 from millstream._naming import a_type
-from millstream.errors import MillstreamRuntimeError
+from millstream.errors import (
+    InconsistentPartitionsError,
+    MissingPartitionsError,
+    NoPartitionsError,
+    RecoveryError,
+    StoreError,
+)
 
 __all__ = [
     "InconsistentPartitionsError",
@@ -39,34 +45,6 @@ __all__ = [
     "RecoveryError",
     "init_db_dir",
 ]
-
-
-class RecoveryError(MillstreamRuntimeError):
-    """The store can't be used, or doesn't go with the dataflow."""
-
-    exit_code: int
-    """What the command line ends with."""
-
-
-class InconsistentPartitionsError(ValueError):
-    """The files of the store are damaged, or not of one time."""
-
-    exit_code: int
-    """What the command line ends with."""
-
-
-class NoPartitionsError(FileNotFoundError):
-    """There is no store in the directory."""
-
-    exit_code: int
-    """What the command line ends with."""
-
-
-class MissingPartitionsError(FileNotFoundError):
-    """Some files of the store are missing."""
-
-    exit_code: int
-    """What the command line ends with."""
 
 
 @dataclass
@@ -247,7 +225,9 @@ def _do(argv: Sequence[str]) -> None:
     if args.command == "init":
         try:
             init_db_dir(args.directory, args.count)
-        except (FileNotFoundError, RecoveryError) as ex:
+        except StoreError:
+            raise
+        except FileNotFoundError as ex:
             raise UsageError(ex) from None
     elif args.command == "inspect":
         _inspect(args)
@@ -267,9 +247,9 @@ def _do(argv: Sequence[str]) -> None:
 def _try(argv: Sequence[str]) -> None:
     try:
         _do(argv)
+    except StoreError:
+        raise
     except OSError as ex:
-        if hasattr(ex, "exit_code"):
-            raise
         msg = f"can't open `{ex.filename}`: {ex.strerror}"
         raise UsageError(msg) from None
 

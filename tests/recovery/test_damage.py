@@ -24,18 +24,7 @@ from millstream.recovery import (
 )
 from millstream.testing import TestingSink, TestingSource, run_main
 
-NO_STORE = (
-    "The recovery directory `{}` has no partitions. Make a store there first, or "
-    "correct the path."
-)
-NO_DIRECTORY = (
-    "The recovery directory `{}` does not exist. Make a store there first, or correct "
-    "the path."
-)
-LACKS = (
-    "The recovery directory `{}` lacks 1 of its 2 partitions: part-1.sqlite3. Bring "
-    "the files back; a store cannot be used in part."
-)
+from tests.recovery.refusals import LACKS, NO_DIRECTORY, NO_STORE
 
 
 def totals(items, out):
@@ -210,21 +199,23 @@ def test_state_that_cannot_be_pickled(tmp_path, optimize):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "after", "kept"),
     [
         pytest.param(
             lambda up: op.collect("step", up, timedelta(days=1), max_size=9),
             lambda up: op.fold_final("step", up, list, lambda ls, n: [*ls, n]),
+            "a `collect`",
             id="collect-fold_final",
         ),
         pytest.param(
             lambda up: op.join("step", up, emit_mode="running"),
             lambda up: op.fold_final("step", up, list, lambda ls, n: [*ls, n]),
+            "a `join` of 1 sides",
             id="join-fold_final",
         ),
     ],
 )
-def test_step_that_is_another_operator_now(tmp_path, before, after):
+def test_step_that_is_another_operator_now(tmp_path, before, after, kept):
     """What it kept is of no use, though it has the same name."""
     init_db_dir(tmp_path, 1)
     items = [("a", 1), ("b", 2), TestingSource.ABORT(), ("a", 3)]
@@ -239,3 +230,8 @@ def test_step_that_is_another_operator_now(tmp_path, before, after):
         with pytest.raises(RecoveryError) as raised:
             run_main(flow, recovery_config=config)
         assert raised.value.exit_code == 78
+        assert str(raised.value) == (
+            "step `flow.step` keeps a `fold_final`, and the recovery store has of it "
+            f"what an earlier run kept of {kept}; give the step a new name, and drop "
+            "the old one"
+        )

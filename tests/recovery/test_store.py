@@ -11,6 +11,7 @@ import pytest
 from millstream.recovery import RecoveryError, init_db_dir
 
 from tests.processes import finished, started
+from tests.recovery.refusals import LACKS, NO_DIRECTORY, NO_STORE
 
 FLOW = """
 import os
@@ -38,18 +39,6 @@ FIRST, SECOND, THIRD = "a 1\nb 2\nc 3\n", "a 11\nb 22\nc 33\n", "a 111\n"
 ALREADY = (
     "The directory `{}` already holds a recovery store. Use it as it is, or remove it "
     "first if its state is no longer wanted."
-)
-NO_STORE = (
-    "The recovery directory `{}` has no partitions. Make a store there first, or "
-    "correct the path."
-)
-NO_DIRECTORY = (
-    "The recovery directory `{}` does not exist. Make a store there first, or correct "
-    "the path."
-)
-LACKS = (
-    "The recovery directory `{}` lacks 1 of its 2 partitions: part-1.sqlite3. Bring "
-    "the files back; a store cannot be used in part."
 )
 OTHER_STEPS = (
     "the recovery store has state of steps that the dataflow doesn't have: `flow.sum` "
@@ -191,7 +180,7 @@ def test_inspect(folder):
         ],
         "steps": [
             {"step": "flow.inp", "keys": 1, "bytes": 5},
-            {"step": "flow.sum", "keys": 3, "bytes": 66},
+            {"step": "flow.sum", "keys": 3, "bytes": 15},
         ],
         "files": [{}, {}],
     }
@@ -203,7 +192,7 @@ def test_inspect(folder):
     assert lines[table + 1 : table + 4] == [
         "  step      keys  bytes",
         "  flow.inp  1     5",
-        "  flow.sum  3     66",
+        "  flow.sum  3     15",
     ]
 
 

@@ -153,7 +153,6 @@ impl<H: Host> Context<H> {
             Error::Internal(_)
             | Error::Plan(_)
             | Error::Recovery(_)
-            | Error::StateOfAnother { .. }
             | Error::PartitionGone { .. } => {}
         }
     }

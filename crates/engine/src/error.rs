@@ -32,15 +32,6 @@ pub enum Error<H: Host> {
         /// The partition.
         partition: String,
     },
-    /// What was kept of a step is not its state: it was another operator then.
-    StateOfAnother {
-        /// The step.
-        step: StepId,
-        /// What was kept.
-        kept: String,
-        /// What the step keeps now.
-        now: String,
-    },
     /// A defect of the engine itself.
     Internal(String),
 }
@@ -67,12 +58,6 @@ impl<H: Host> fmt::Debug for Error<H> {
                 .finish(),
             Self::Interrupted(_) => f.write_str("Interrupted"),
             Self::Recovery(error) => error.fmt(f),
-            Self::StateOfAnother { step, kept, now } => f
-                .debug_struct("StateOfAnother")
-                .field("step", step)
-                .field("kept", kept)
-                .field("now", now)
-                .finish(),
             Self::PartitionGone { step, partition } => f
                 .debug_struct("PartitionGone")
                 .field("step", step)

@@ -10,7 +10,7 @@
 //! every sink, dynamic ones too, and what nobody takes. When the frontier there has passed an
 //! epoch, everything that there was of it has been worked off, recorded and written.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub(crate) struct Recorder {
     /// The ends of all streams.
     ends: Handle<Time>,
     /// How far they had come when last looked at.
-    told: RefCell<Progress>,
+    told: Cell<Progress>,
 }
 
 /// How far a worker has come.
@@ -74,7 +74,7 @@ impl Recorder {
             session,
             worker: worker_index(worker),
             ends: Handle::new(),
-            told: RefCell::new(Progress::In(resume.0)),
+            told: Cell::new(Progress::In(resume.0)),
         }
     }
 
@@ -113,10 +113,9 @@ impl Recorder {
                 .first()
                 .map_or(Progress::Finished, |epoch| Progress::In(*epoch))
         });
-        if progress == *self.told.borrow() {
+        if self.told.replace(progress) == progress {
             return;
         }
-        *self.told.borrow_mut() = progress;
         match progress {
             Progress::In(epoch) => self.session.passed(self.worker, id::Epoch(epoch)),
             Progress::Finished => self.session.finished(self.worker, id::Epoch(newest.0)),
@@ -131,36 +130,6 @@ impl fmt::Debug for Recorder {
             .field("told", &self.told)
             .finish_non_exhaustive()
     }
-}
-
-/// A form, as far as it is kept.
-pub(crate) fn cut_form(form: &str) -> &str {
-    let mut end = form.len().min(usize::from(u8::MAX));
-    while !form.is_char_boundary(end) {
-        end -= 1;
-    }
-    &form[..end]
-}
-
-/// Puts the form of a step before its state.
-pub(crate) fn with_form(form: &str, saved: Saved) -> Saved {
-    let form = cut_form(form);
-    let mut payload = Vec::with_capacity(1 + form.len() + saved.payload.len());
-    payload.push(u8::try_from(form.len()).unwrap_or(u8::MAX));
-    payload.extend_from_slice(form.as_bytes());
-    payload.extend(saved.payload);
-    Saved { payload, ..saved }
-}
-
-/// Takes the form apart from the state; none if there is none.
-pub(crate) fn without_form(codec: Codec, payload: &[u8]) -> Option<(String, Saved)> {
-    let (length, rest) = payload.split_first()?;
-    let (form, state) = rest.split_at_checked(usize::from(*length))?;
-    let saved = Saved {
-        codec,
-        payload: state.to_vec(),
-    };
-    Some((String::from_utf8_lossy(form).into_owned(), saved))
 }
 
 /// Hands over what became of some keys in an epoch.

@@ -20,9 +20,7 @@ use crate::operators::timed_batch::watermark_step;
 use crate::partitions::Assigned;
 use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Sink, Source, StepId};
-use crate::recovery::{
-    Change, Recorder, Recovery, Restored, Saved, cut_form, record, without_form,
-};
+use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record};
 
 /// How state is laid out, of steps whose author doesn't say.
 const SCHEMA: SchemaVersion = SchemaVersion(1);
@@ -63,23 +61,32 @@ pub(crate) fn open<H: Host>(
 /// What the dataflow keeps something of.
 fn flow_of<H: Host>(physical: &Physical<H>) -> Flow {
     let mut steps = BTreeMap::new();
-    let mut keep = |step: &StepId, kind| {
+    let mut keep = |step: &StepId, kind, form| {
         let step = id::StepId(step.to_string());
-        let form = FlowStep {
+        let kept = FlowStep {
             kind,
+            form,
             schema: SCHEMA,
             oldest_readable: SCHEMA,
         };
-        steps.insert(step, form);
+        steps.insert(step, kept);
     };
     for operator in &physical.operators {
+        let id = &operator.id;
         match &operator.kind {
-            Kind::Core(Core::Input(Source::Partitioned(_))) => keep(&operator.id, StepKind::Source),
-            Kind::Core(Core::Output(Sink::Partitioned(_))) => keep(&operator.id, StepKind::Sink),
-            Kind::Core(Core::StatefulBatch(_)) => keep(&operator.id, StepKind::Stateful),
-            Kind::Core(Core::TimedBatch(_)) => {
-                keep(&operator.id, StepKind::Stateful);
-                keep(&watermark_step(&operator.id), StepKind::Stateful);
+            Kind::Core(Core::Input(Source::Partitioned(_))) => {
+                keep(id, StepKind::Source, String::new());
+            }
+            Kind::Core(Core::Output(Sink::Partitioned(_))) => {
+                keep(id, StepKind::Sink, String::new());
+            }
+            Kind::Core(Core::StatefulBatch(builder)) => {
+                keep(id, StepKind::Stateful, builder.form());
+            }
+            Kind::Core(Core::TimedBatch(builder)) => {
+                keep(id, StepKind::Stateful, builder.form());
+                let watermark = watermark_step(id);
+                keep(&watermark, StepKind::Stateful, "a watermark".to_owned());
             }
             _ => {}
         }
@@ -187,26 +194,14 @@ pub(crate) fn load<H: Host>(
         workers: (0..workers).map(|_| Restored::new()).collect(),
         dropped: Vec::new(),
     };
-    let forms = forms_of(physical);
-    let mut gone: Option<Error<H>> = None;
+    let mut gone: Option<(StepId, String)> = None;
     opened
         .load(&mut |state| {
             let step = StepId(state.step.0.as_str().into());
             let key = state.key.to_owned();
-            let saved = match forms.get(&step) {
-                None => Saved {
-                    codec: state.codec,
-                    payload: state.payload.to_vec(),
-                },
-                Some(form) => match without_form(state.codec, state.payload) {
-                    Some((kept, saved)) if kept == *form => saved,
-                    kept => {
-                        let kept = kept.map(|(kept, _)| kept).unwrap_or_default();
-                        let now = form.clone();
-                        gone.get_or_insert(Error::StateOfAnother { step, kept, now });
-                        return;
-                    }
-                },
+            let saved = Saved {
+                codec: state.codec,
+                payload: state.payload.to_vec(),
             };
             if watermarks.contains(&step) {
                 for worker in &mut found.workers {
@@ -223,28 +218,14 @@ pub(crate) fn load<H: Host>(
             } else if is_dropped(recovery, &step, &key) {
                 found.dropped.push((step, (key, None)));
             } else {
-                let partition = key;
-                gone.get_or_insert(Error::PartitionGone { step, partition });
+                gone.get_or_insert((step, key));
             }
         })
         .map_err(|error| Error::Recovery(Arc::new(error)))?;
     match gone {
         None => Ok(found),
-        Some(error) => Err(error),
+        Some((step, partition)) => Err(Error::PartitionGone { step, partition }),
     }
-}
-
-/// What the state of each step is.
-fn forms_of<H: Host>(physical: &Physical<H>) -> HashMap<StepId, String> {
-    let operators = physical.operators.iter();
-    let forms = operators.filter_map(|operator| match &operator.kind {
-        Kind::Core(Core::StatefulBatch(builder)) => Some((operator.id.clone(), builder.form())),
-        Kind::Core(Core::TimedBatch(builder)) => Some((operator.id.clone(), builder.form())),
-        _ => None,
-    });
-    forms
-        .map(|(step, form)| (step, cut_form(&form).to_owned()))
-        .collect()
 }
 
 fn give(worker: &mut Restored, step: &StepId, key: String, saved: Saved) {

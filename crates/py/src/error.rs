@@ -19,24 +19,10 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
         Error::Plan(error) => make(py, "InvalidDataflowError", error.to_string()),
         Error::Interrupted(error) => error,
         Error::Recovery(error) => recovery_error(py, &error),
-        Error::StateOfAnother { step, kept, now } => with_exit_code(
-            py,
-            made_in(
-                py,
-                "millstream.recovery",
-                "RecoveryError",
-                format!(
-                    "step `{step}` keeps {now}, and the recovery store has of it what an \
-                     earlier run kept of {kept}; give the step a new name, and drop the old one"
-                ),
-            ),
-            FLOW_MISMATCH,
-        ),
         Error::PartitionGone { step, partition } => with_exit_code(
             py,
-            made_in(
+            make(
                 py,
-                "millstream.recovery",
                 "RecoveryError",
                 format!(
                     "step `{step}` has no partition `{partition}` any more, and the recovery \
@@ -79,7 +65,7 @@ pub(crate) fn recovery_error(py: Python<'_>, error: &SessionError) -> PyErr {
         ErrorKind::InconsistentPartitions => "InconsistentPartitionsError",
         ErrorKind::Other => "RecoveryError",
     };
-    let raised = made_in(py, "millstream.recovery", class, error.to_string());
+    let raised = make(py, class, error.to_string());
     with_exit_code(py, raised, error.exit_code())
 }
 
@@ -109,12 +95,7 @@ pub(crate) fn sentence(step: &StepId, worker: Option<usize>, failure: &PyFailure
 
 /// An exception of a class in `millstream.errors`.
 fn make(py: Python<'_>, class: &str, message: String) -> PyErr {
-    made_in(py, "millstream.errors", class, message)
-}
-
-/// An exception of a class in a module of ours.
-fn made_in(py: Python<'_>, module: &str, class: &str, message: String) -> PyErr {
-    py.import(module)
+    py.import("millstream.errors")
         .and_then(|errors| errors.getattr(class))
         .and_then(|class| class.call1((message.as_str(),)))
         .map_or_else(|_| PyRuntimeError::new_err(message), PyErr::from_value)

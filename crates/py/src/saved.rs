@@ -4,18 +4,21 @@ use millstream_engine::host::Failure;
 use millstream_engine::recovery::{Codec, Saved};
 use pyo3::BoundObject;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use crate::callables::calling;
 use crate::host::PyFailure;
 
+/// `pickle.dumps` and `pickle.loads`, looked up once: they are called for every key.
+static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// An object, to be kept.
 pub(crate) fn pickled(object: &Bound<'_, PyAny>) -> Result<Saved, PyFailure> {
     let py = object.py();
     let dump = || -> PyResult<Vec<u8>> {
-        let bytes = py
-            .import("pickle")?
-            .call_method1(pyo3::intern!(py, "dumps"), (object,))?;
+        let bytes = DUMPS.import(py, "pickle", "dumps")?.call1((object,))?;
         Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
     };
     match dump() {
@@ -32,11 +35,9 @@ pub(crate) fn unpickled<'py>(
     py: Python<'py>,
     saved: &Saved,
 ) -> Result<Bound<'py, PyAny>, PyFailure> {
-    py.import("pickle")
-        .and_then(|pickle| {
-            let bytes = PyBytes::new(py, &saved.payload);
-            pickle.call_method1(pyo3::intern!(py, "loads"), (bytes,))
-        })
+    LOADS
+        .import(py, "pickle", "loads")
+        .and_then(|loads| loads.call1((PyBytes::new(py, &saved.payload),)))
         .map_err(reading)
 }
 

@@ -70,10 +70,13 @@ pub struct Manifest {
 }
 
 /// What a store has of one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StoredStep {
     /// What its snapshots are of.
     pub kind: StepKind,
+    /// What a state is, in a few words, such as "a `fold_final`": empty if that goes without
+    /// saying.
+    pub form: String,
     /// How they are laid out.
     pub schema: SchemaVersion,
     /// How many keys have state on the committed path.

@@ -25,10 +25,12 @@ pub struct Flow {
 }
 
 /// What a step of the dataflow says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowStep {
     /// What its snapshots are of.
     pub kind: StepKind,
+    /// What a state is, in a few words: another form is another state.
+    pub form: String,
     /// How it lays them out.
     pub schema: SchemaVersion,
     /// The oldest version that it can turn into its own; its own if it can't migrate.
@@ -174,6 +176,19 @@ pub enum Refusal {
         /// What it is.
         now: StepKind,
     },
+    /// What was kept of the step is another operator's state.
+    #[error(
+        "step `{step}` keeps {now}, and the recovery store has of it what an earlier run kept of \
+         {before}; give the step a new name, and drop the old one"
+    )]
+    FormChanged {
+        /// The step.
+        step: StepId,
+        /// What the store has.
+        before: String,
+        /// What it keeps now.
+        now: String,
+    },
     /// A later version of the step wrote its state.
     #[error(
         "the state of step `{step}` has version {stored}, and the dataflow's is {current}; \
@@ -278,6 +293,13 @@ impl Start {
                 step: new.clone(),
                 before: stored.kind,
                 now: step.kind,
+            });
+        }
+        if stored.form != step.form {
+            return Err(Refusal::FormChanged {
+                step: new.clone(),
+                before: stored.form.clone(),
+                now: step.form.clone(),
             });
         }
         if stored.schema > step.schema {

@@ -45,6 +45,7 @@
 //! let count = StepId("flow.count".to_owned());
 //! let step = FlowStep {
 //!     kind: StepKind::Stateful,
+//!     form: "a count".to_owned(),
 //!     schema: SchemaVersion(1),
 //!     oldest_readable: SchemaVersion(1),
 //! };

@@ -170,6 +170,7 @@ fn stored(
         let known = flow.steps.get(&step);
         let stored = StoredStep {
             kind: known.map_or(StepKind::Stateful, |known| known.kind),
+            form: known.map_or_else(String::new, |known| known.form.clone()),
             schema: known.map_or(SchemaVersion(0), |known| known.schema),
             keys: 0,
         };
@@ -202,15 +203,15 @@ fn to_write(flow: &Flow, stored: &Manifest) -> store::Manifest {
         steps: flow
             .steps
             .iter()
-            .map(|(step, of)| to_document(step, of.kind, of.schema))
+            .map(|(step, of)| to_document(step, of.kind, &of.form, of.schema))
             .collect(),
         found: found
-            .map(|(step, of)| to_document(step, of.kind, of.schema))
+            .map(|(step, of)| to_document(step, of.kind, &of.form, of.schema))
             .collect(),
     }
 }
 
-fn to_document(step: &StepId, kind: StepKind, schema: SchemaVersion) -> ManifestStep {
+fn to_document(step: &StepId, kind: StepKind, form: &str, schema: SchemaVersion) -> ManifestStep {
     ManifestStep {
         id: step.0.clone(),
         kind: match kind {
@@ -218,6 +219,7 @@ fn to_document(step: &StepId, kind: StepKind, schema: SchemaVersion) -> Manifest
             StepKind::Stateful => store::StepKind::State,
             StepKind::Sink => store::StepKind::Sink,
         },
+        form: form.to_owned(),
         schema: schema.0,
     }
 }
@@ -230,6 +232,7 @@ fn from_document(step: &ManifestStep) -> (StepId, StoredStep) {
     };
     let stored = StoredStep {
         kind,
+        form: step.form.clone(),
         schema: SchemaVersion(step.schema),
         keys: 0,
     };

@@ -26,9 +26,10 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::base64;
 use super::error::{Attempt, Result, StoreError};
 use super::history::{Execution, Manifest};
 use super::load::Checked;
@@ -130,7 +131,7 @@ pub fn export(reader: &Reader, output: &mut dyn Write) -> Result<u64> {
                 execution: row.identity.execution.0,
                 epoch: row.identity.epoch.0,
                 codec: row.state.map(|(codec, _)| codec),
-                state: row.state.map(|(_, payload)| base64::encode(payload)),
+                state: row.state.map(|(_, payload)| STANDARD.encode(payload)),
             };
             write_line(output, &line, attempt)
         })?;

@@ -57,6 +57,9 @@ pub struct ManifestStep {
     pub id: String,
     /// What it keeps.
     pub kind: StepKind,
+    /// What a state is, in a few words.
+    #[serde(default)]
+    pub form: String,
     /// The version of the form of its state, as its author counts.
     pub schema: u32,
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::base64;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::error::{Attempt, Result, StoreError};
 use super::export::{EXPORT_FORMAT, Header, SnapshotLine, Trailer};
 use super::filling::Filling;
@@ -72,7 +74,9 @@ fn put(filling: &mut Filling, line: &SnapshotLine<'_>, lines: &Lines<'_>) -> Res
         }
         return filling.put(&identity, identity.tombstone(), None);
     };
-    let payload = base64::decode(state).ok_or_else(|| lines.refuse("its `state` is not base64"))?;
+    let payload = STANDARD
+        .decode(state)
+        .map_err(|_| lines.refuse("its `state` is not base64"))?;
     let frame =
         encode(&identity, codec, &payload).map_err(|error| lines.refuse(error.to_string()))?;
     let checksum = decode(&identity, &frame)

@@ -20,10 +20,17 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use super::directory::{Directory, create_file};
 use super::error::{Attempt, Result, StoreError};
 use crate::frame::Digest;
+
+/// How often a lock that is held is looked at before it counts, and how long in between: a
+/// child process that is just being started holds, for a moment, all that its parent held.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mslock\0\x01");
 /// How often what doesn't match is read.
@@ -80,6 +87,7 @@ impl Lease {
     pub(super) fn take(directory: &Directory, claim: Claim) -> Result<Self> {
         let path = directory.lock();
         let attempt = Attempt::new(&path, "take the lease");
+        let mut looks = 0;
         let file = loop {
             let file = open_or_create(&path).map_err(attempt.io())?;
             match file.try_lock() {
@@ -88,6 +96,10 @@ impl Lease {
                 Ok(()) => {}
                 Err(TryLockError::Error(error)) => return Err(attempt.io()(error)),
                 Err(TryLockError::WouldBlock) => match claim {
+                    Claim::IfFree if looks < LOOKS => {
+                        looks += 1;
+                        thread::sleep(BETWEEN_LOOKS);
+                    }
                     Claim::IfFree => {
                         return Err(StoreError::InUse {
                             path: directory.path().to_owned(),

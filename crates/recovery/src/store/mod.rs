@@ -33,7 +33,6 @@
 mod failpoint;
 
 mod backup;
-mod base64;
 mod changes;
 mod connection;
 mod directory;

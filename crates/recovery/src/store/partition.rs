@@ -18,6 +18,8 @@ use super::history::{Commit, History};
 use super::record::Record;
 use super::seal::{FileIdentity, Seal};
 use crate::id::{Epoch, ExecutionId, Generation};
+use crate::protocol::abort::Abort;
+use crate::protocol::lease::{admit, may_fence};
 
 /// The log is written back once about so many pages are in it.
 const LOG_PAGES: usize = 1_000;
@@ -146,8 +148,9 @@ impl Partition {
     pub(super) fn claim(&mut self, ours: Generation, committed: Option<Commit>) -> Result<u64> {
         self.leave_log(false)?;
         self.transact("take the store over", |changes| {
-            if changes.seal.generation >= ours {
-                return Err(fenced(changes.attempt.path, ours, changes.seal.generation));
+            let theirs = changes.seal.generation;
+            if theirs == ours || may_fence(ours, theirs).is_err() {
+                return Err(fenced(changes.attempt.path, ours, theirs));
             }
             changes.seal.generation = ours;
             changes.seal.committed = committed;
@@ -165,16 +168,14 @@ impl Partition {
     ) -> Result<T> {
         self.transact(doing, |changes| {
             let theirs = changes.seal.generation;
-            if theirs > ours {
-                return Err(fenced(changes.attempt.path, ours, theirs));
-            }
-            if theirs < ours {
-                return Err(StoreError::corrupt(
+            match admit(ours, theirs) {
+                Ok(()) => work(changes),
+                Err(Abort::Fenced { .. }) => Err(fenced(changes.attempt.path, ours, theirs)),
+                Err(_) => Err(StoreError::corrupt(
                     changes.attempt.path,
                     "it has become older while it was open",
-                ));
+                )),
             }
-            work(changes)
         })
     }
 

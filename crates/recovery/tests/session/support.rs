@@ -40,6 +40,7 @@ pub(crate) fn flow(steps: &[&str]) -> Flow {
         };
         let step = FlowStep {
             kind,
+            form: "a count".to_owned(),
             schema: SchemaVersion(1),
             oldest_readable: SchemaVersion(1),
         };

@@ -4,15 +4,12 @@ use millstream_recovery::id::Epoch;
 use millstream_recovery::store::Swept;
 
 use crate::support::{
-    begin, collect_all, contents, forgotten, kept, new_store, open, pairs, path_of, row_count,
-    states, write,
+    begun, collect_all, contents, forgotten, kept, open, pairs, path_of, row_count, states, write,
 };
 
 #[test]
 fn what_is_superseded_goes_and_nothing_else() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     for epoch in 1..=5 {
         write(
             &mut store,
@@ -38,9 +35,7 @@ fn what_is_superseded_goes_and_nothing_else() {
 
 #[test]
 fn a_tombstone_goes_once_it_hides_nothing() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     for key in 0..500 {
         write(
             &mut store,
@@ -70,9 +65,7 @@ fn a_tombstone_goes_once_it_hides_nothing() {
 
 #[test]
 fn collecting_costs_what_was_written() {
-    let directory = new_store(2);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (_directory, mut store, execution) = begun(2);
     let records = (0..5_000).map(|key| kept(&key.to_string(), 1, "state"));
     write(&mut store, execution, records.collect());
     store.commit(execution, Epoch(1)).unwrap();
@@ -87,9 +80,7 @@ fn collecting_costs_what_was_written() {
 
 #[test]
 fn the_store_is_no_larger_than_its_state_asks_for() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     for epoch in 1..=400 {
         let records = (0..20).map(|key| kept(&(key + epoch % 7).to_string(), epoch, "some state"));
         write(&mut store, execution, records.collect());
@@ -106,9 +97,7 @@ fn the_store_is_no_larger_than_its_state_asks_for() {
 
 #[test]
 fn a_sweep_leaves_what_a_resume_loads() {
-    let directory = new_store(2);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(2);
     let mut records = Vec::new();
     for key in 0..40 {
         records.push(kept(&key.to_string(), 1, "old"));
@@ -144,9 +133,7 @@ fn a_sweep_leaves_what_a_resume_loads() {
 
 #[test]
 fn a_sweep_goes_on_through_more_than_one_transaction_holds() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     for epoch in 1..=3 {
         let records = (0..9_000).map(|key| kept(&key.to_string(), epoch, "state"));
         write(&mut store, execution, records.collect());

@@ -8,16 +8,14 @@ use millstream_recovery::store::{Claim, Reader, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::support::{
-    Contents, begin, collect_all, copy, forgotten, kept, meddle, new_store, open, path_of,
+    Contents, begin, begun, collect_all, copy, forgotten, kept, meddle, open, path_of,
     try_contents, try_write, write,
 };
 
 /// A store with something of everything, as a crash left it: rows in the files and rows in the
 /// logs, orphans, tombstones, states of more than a page.
 fn crashed(partitions: u32) -> TempDir {
-    let directory = new_store(partitions);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(partitions);
     for epoch in 1..=2 {
         let records = (0..60).map(|key| kept(&format!("key {key}"), epoch, &"state ".repeat(key)));
         write(&mut store, execution, records.collect());
@@ -271,9 +269,7 @@ fn a_damaged_record_is_named() {
 
 #[test]
 fn a_state_that_is_too_large_is_refused_with_its_step_and_key() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (_directory, mut store, execution) = begun(1);
     let mut record = kept("big", 1, "");
     // All zeros, which the system gives without making them.
     record.state.as_mut().unwrap().payload = vec![0; millstream_recovery::frame::MAX_PAYLOAD + 1];

@@ -7,15 +7,13 @@ use millstream_recovery::id::{Epoch, ExecutionId, StateKey, StepId, WorkerIndex}
 use millstream_recovery::store::{Reader, Record, State, StoreError, partition_of};
 
 use crate::support::{
-    begin, contents, copy, forgotten, kept, manifest, new_store, open, pairs, path_of, states,
-    write,
+    begin, begun, contents, copy, forgotten, kept, manifest, new_store, open, pairs, path_of,
+    states, write,
 };
 
 #[test]
 fn the_newest_committed_state_of_each_key_is_loaded() {
-    let directory = new_store(3);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(3);
     write(
         &mut store,
         execution,
@@ -70,9 +68,7 @@ fn what_an_execution_wrote_beyond_its_commit_never_counts() {
 
 #[test]
 fn each_key_goes_to_the_worker_that_the_caller_names() {
-    let directory = new_store(2);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(2);
     let keys: Vec<_> = (0..20).map(|number| format!("key{number:02}")).collect();
     let records = keys.iter().map(|key| kept(key, 1, "state")).collect();
     write(&mut store, execution, records);
@@ -93,9 +89,7 @@ fn each_key_goes_to_the_worker_that_the_caller_names() {
 
 #[test]
 fn any_step_key_and_state_is_kept() {
-    let directory = new_store(3);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(3);
     let texts = [
         "",
         " ",
@@ -133,9 +127,7 @@ fn any_step_key_and_state_is_kept() {
 
 #[test]
 fn the_last_of_two_snapshots_of_one_epoch_counts() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     write(
         &mut store,
         execution,
@@ -212,9 +204,7 @@ fn an_error_of_the_caller_ends_the_load() {
             Self::Store
         }
     }
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (_directory, mut store, execution) = begun(1);
     write(
         &mut store,
         execution,
@@ -230,9 +220,7 @@ fn an_error_of_the_caller_ends_the_load() {
 
 #[test]
 fn history_is_kept() {
-    let directory = new_store(2);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(2);
     store.commit(execution, Epoch(7)).unwrap();
     drop(store);
     let mut store = open(&directory);

@@ -7,13 +7,11 @@ use millstream_recovery::store::{Reader, StepUsage, StoreError, inspect, partiti
 use tempfile::TempDir;
 
 use crate::support::{
-    begin, copy, forgotten, kept, manifest, meddle, new_store, open, part, path_of, write,
+    begin, begun, copy, forgotten, kept, manifest, meddle, open, part, path_of, write,
 };
 
 fn used(partitions: u32) -> TempDir {
-    let directory = new_store(partitions);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(partitions);
     let mut other = kept("x", 1, "12345");
     other.step = StepId("flow.sum".to_owned());
     write(

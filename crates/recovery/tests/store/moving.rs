@@ -12,14 +12,12 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::support::{
-    Contents, begin, collect_all, contents, forgotten, kept, manifest, new_store, open, path_of,
-    states, write,
+    Contents, begin, begun, collect_all, contents, forgotten, kept, manifest, new_store, open,
+    path_of, states, write,
 };
 
 fn used(partitions: u32) -> TempDir {
-    let directory = new_store(partitions);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(partitions);
     for epoch in 1..=3 {
         let records = (0..30).map(|key| match (key + epoch) % 5 {
             0 => forgotten(&key.to_string(), epoch),
@@ -104,9 +102,7 @@ fn export_of(directory: &TempDir) -> String {
 
 #[test]
 fn an_export_is_lines_of_json() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     write(
         &mut store,
         execution,
@@ -119,7 +115,7 @@ fn an_export_is_lines_of_json() {
     assert_eq!(
         lines[..3],
         [
-            r#"{"millstream_export":1,"generation":1,"manifest":{"flow":"flow","steps":[{"id":"flow.count","kind":"state","schema":1}]},"executions":[{"id":1,"resume":1,"generation":1,"workers":1,"started":0,"committed":1}]}"#,
+            r#"{"millstream_export":1,"generation":1,"manifest":{"flow":"flow","steps":[{"id":"flow.count","kind":"state","form":"a count","schema":1}]},"executions":[{"id":1,"resume":1,"generation":1,"workers":1,"started":0,"committed":1}]}"#,
             r#"{"step":"flow.count","key":"a","execution":1,"epoch":1,"codec":"pickle","state":"c3RhdGU="}"#,
             r#"{"step":"flow.count","key":"b","execution":1,"epoch":1,"codec":null,"state":null}"#,
         ]
@@ -228,9 +224,7 @@ proptest! {
 
 #[test]
 fn a_store_in_use_can_be_backed_up_and_exported() {
-    let directory = new_store(3);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(3);
     let write_epoch = move |store: &mut Store, epoch| {
         let records = (0..20).map(|key| kept(&key.to_string(), epoch, &epoch.to_string()));
         write(store, execution, records.collect());

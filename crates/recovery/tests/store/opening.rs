@@ -7,7 +7,7 @@ use millstream_recovery::id::{Epoch, StorePartition};
 use millstream_recovery::store::{Claim, Reader, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::support::{begin, copy, kept, meddle, new_store, open, part, write};
+use crate::support::{begin, begun, copy, kept, meddle, new_store, open, part, write};
 
 fn refusal(directory: &TempDir) -> StoreError {
     let error = Reader::open(directory.path()).unwrap_err();
@@ -175,9 +175,7 @@ fn a_link_to_the_directory_is_followed() {
 
 #[test]
 fn an_older_copy_of_a_partition() {
-    let directory = new_store(3);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(3);
     let keys = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let write_all = |store: &mut Store, epoch| {
         let records = keys.map(|key| kept(key, epoch, "state")).to_vec();
@@ -207,9 +205,7 @@ fn an_older_copy_of_a_partition() {
 
 #[test]
 fn an_older_copy_of_home_that_was_left_in_order() {
-    let directory = new_store(2);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(2);
     write(&mut store, execution, vec![kept("a", 1, "state")]);
     store.commit(execution, Epoch(1)).unwrap();
     store.close().unwrap();

@@ -29,6 +29,7 @@ pub(crate) fn manifest() -> Manifest {
         steps: vec![ManifestStep {
             id: "flow.count".to_owned(),
             kind: StepKind::State,
+            form: "a count".to_owned(),
             schema: 1,
         }],
         found: Vec::new(),
@@ -45,6 +46,14 @@ pub(crate) fn begin(store: &mut Store, resume: u64) -> ExecutionId {
             manifest: &manifest,
         })
         .unwrap()
+}
+
+/// A new store, and an execution that has begun on it.
+pub(crate) fn begun(partitions: u32) -> (TempDir, Store, ExecutionId) {
+    let directory = new_store(partitions);
+    let mut store = open(&directory);
+    let execution = begin(&mut store, 1);
+    (directory, store, execution)
 }
 
 pub(crate) fn kept(key: &str, epoch: u64, state: &str) -> Record {

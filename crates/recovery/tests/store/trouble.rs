@@ -4,13 +4,11 @@ use millstream_recovery::id::Epoch;
 use millstream_recovery::store::{Claim, Store, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::support::{begin, kept, new_store, open, pairs, part, states, try_write, write};
+use crate::support::{begun, kept, new_store, open, pairs, part, states, try_write, write};
 
 #[test]
 fn a_locked_file_is_busy_and_can_be_written_later() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     let mut other = Connection::open(part(directory.path(), 0)).unwrap();
     let lock = other
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -43,9 +41,7 @@ fn a_store_that_is_locked_when_it_is_opened_can_be_opened_later() {
 
 #[test]
 fn a_reader_holds_nobody_up() {
-    let directory = new_store(1);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
+    let (directory, mut store, execution) = begun(1);
     let other = Connection::open(part(directory.path(), 0)).unwrap();
     let reading = other.unchecked_transaction().unwrap();
     let count = || -> i64 {

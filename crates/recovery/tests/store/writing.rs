@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tempfile::TempDir;
 
 use crate::support::{
-    begin, forgotten, kept, new_store, open, pairs, part, path_of, row_count, states,
+    begin, begun, forgotten, kept, open, pairs, part, path_of, row_count, states,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,16 +54,9 @@ fn durable(report: Report) -> (u32, u64) {
     }
 }
 
-fn writing(partitions: u32) -> (TempDir, Store, ExecutionId) {
-    let directory = new_store(partitions);
-    let mut store = open(&directory);
-    let execution = begin(&mut store, 1);
-    (directory, store, execution)
-}
-
 #[test]
 fn what_is_reported_is_durable() {
-    let (directory, store, execution) = writing(3);
+    let (directory, store, execution) = begun(3);
     let (writer, reports) = start(store, execution, give_up);
     let handle = writer.handle();
     for epoch in 1..=3 {
@@ -91,7 +84,7 @@ fn what_is_reported_is_durable() {
 
 #[test]
 fn garbage_goes_with_the_next_snapshots_and_at_the_end() {
-    let (directory, store, execution) = writing(2);
+    let (directory, store, execution) = begun(2);
     let (writer, reports) = start(store, execution, give_up);
     let handle = writer.handle();
     let mut collected = 0;
@@ -133,7 +126,7 @@ fn garbage_goes_with_the_next_snapshots_and_at_the_end() {
 
 #[test]
 fn finishing_writes_all_that_was_handed_over() {
-    let (directory, store, execution) = writing(2);
+    let (directory, store, execution) = begun(2);
     let (writer, _reports) = start(store, execution, give_up);
     let handle = writer.handle();
     for key in 0..1_000 {
@@ -150,7 +143,7 @@ fn finishing_writes_all_that_was_handed_over() {
 
 #[test]
 fn workers_wait_only_when_there_is_no_room() {
-    let (directory, store, execution) = writing(1);
+    let (directory, store, execution) = begun(1);
     let mut other = Connection::open(part(directory.path(), 0)).unwrap();
     let lock = other
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -193,7 +186,7 @@ fn workers_wait_only_when_there_is_no_room() {
 
 #[test]
 fn a_busy_file_is_waited_for_and_nothing_is_lost() {
-    let (directory, store, execution) = writing(1);
+    let (directory, store, execution) = begun(1);
     let mut other = Connection::open(part(directory.path(), 0)).unwrap();
     let lock = other
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -224,7 +217,7 @@ fn a_busy_file_is_waited_for_and_nothing_is_lost() {
 
 #[test]
 fn giving_up_is_reported_and_lets_the_workers_go() {
-    let (directory, store, execution) = writing(1);
+    let (directory, store, execution) = begun(1);
     let mut other = Connection::open(part(directory.path(), 0)).unwrap();
     let lock = other
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -258,7 +251,7 @@ fn giving_up_is_reported_and_lets_the_workers_go() {
 
 #[test]
 fn a_run_that_was_taken_over_stops() {
-    let (directory, store, execution) = writing(2);
+    let (directory, store, execution) = begun(2);
     let (writer, reports) = start(store, execution, wait_shortly);
     let handle = writer.handle();
     let heir = Store::open(directory.path(), Claim::ByForce).unwrap();
@@ -282,7 +275,7 @@ fn a_run_that_was_taken_over_stops() {
 
 #[test]
 fn dropping_a_writer_is_a_crash() {
-    let (directory, store, execution) = writing(1);
+    let (directory, store, execution) = begun(1);
     let mut other = Connection::open(part(directory.path(), 0)).unwrap();
     let lock = other
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -306,7 +299,7 @@ fn dropping_a_writer_is_a_crash() {
 
 #[test]
 fn a_full_disk_is_waited_for_and_what_was_committed_stays() {
-    let (directory, mut store, execution) = writing(1);
+    let (directory, mut store, execution) = begun(1);
     crate::support::write(&mut store, execution, vec![kept("a", 1, "before")]);
     store.commit(execution, Epoch(1)).unwrap();
     store.limit_pages(60).unwrap();
@@ -414,7 +407,7 @@ fn a_disk_of_one_mebibyte_fills_and_grows() {
 
 #[test]
 fn a_state_that_is_too_large_is_refused_where_it_is_handed_over() {
-    let (_directory, store, execution) = writing(1);
+    let (_directory, store, execution) = begun(1);
     let (writer, _reports) = start(store, execution, give_up);
     let mut record = kept("big", 1, "");
     record.state.as_mut().unwrap().payload = vec![0; MAX_PAYLOAD + 1];

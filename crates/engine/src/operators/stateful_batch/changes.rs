@@ -5,7 +5,6 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::plan::StepId;
-use crate::recovery::with_form;
 
 /// Which keys have changed.
 #[derive(Default)]
@@ -37,17 +36,13 @@ pub(crate) fn restore<H: Host, V>(
 /// Hands over what changed in an epoch that is over.
 pub(crate) fn record<H: Host, V>(
     context: &Context<H>,
-    (step, form): (&StepId, &str),
+    step: &StepId,
     keys: &mut dyn AnyKeys<H, V>,
     scope: H::Scope<'_>,
     epoch: Epoch,
 ) -> Result<(), Failure<H>> {
     if let Some(recorder) = &context.recorder {
-        let mut changes = keys.changes(scope)?;
-        for (_, state) in &mut changes {
-            *state = state.take().map(|saved| with_form(form, saved));
-        }
-        recorder.record(step, epoch, changes);
+        recorder.record(step, epoch, keys.changes(scope)?);
     }
     Ok(())
 }

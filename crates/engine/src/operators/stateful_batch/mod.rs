@@ -156,7 +156,6 @@ where
         context: context.clone(),
         id: operator.id.clone(),
         written_as: operator.written_as.clone(),
-        form: builder.form(),
         keys: builder.start(wanted).0,
     };
     step.attempt(|step, scope| restore(&step.context, &step.id, &mut *step.keys, scope));
@@ -228,7 +227,6 @@ struct Step<H: Host> {
     context: Context<H>,
     id: StepId,
     written_as: StepId,
-    form: String,
     keys: Box<dyn AnyKeys<H, H::Item>>,
 }
 
@@ -262,7 +260,6 @@ impl<H: Host> Step<H> {
 
     /// An epoch is over.
     fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        let step = (&self.id, self.form.as_str());
-        record(&self.context, step, &mut *self.keys, scope, epoch)
+        record(&self.context, &self.id, &mut *self.keys, scope, epoch)
     }
 }

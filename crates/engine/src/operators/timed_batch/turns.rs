@@ -114,14 +114,7 @@ impl<H: Host> Turns<H> {
 
     /// An epoch is over.
     pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        let form = self.builder.form();
-        record(
-            &self.context,
-            (&self.id, &form),
-            &mut *self.keys,
-            scope,
-            epoch,
-        )?;
+        record(&self.context, &self.id, &mut *self.keys, scope, epoch)?;
         if let Some((recorder, lanes)) = self.context.recorder.as_ref().zip(self.lanes.as_ref()) {
             let kept = (
                 self.context.worker.to_string(),

@@ -11,6 +11,7 @@ fn step(id: &str) -> StepId {
 fn manifest() -> Manifest {
     let stored = |kind, keys| StoredStep {
         kind,
+        form: "a count".to_owned(),
         schema: SchemaVersion(2),
         keys,
     };
@@ -29,6 +30,7 @@ fn manifest() -> Manifest {
 fn flow(steps: &[(&str, StepKind)]) -> Flow {
     let of = |kind| FlowStep {
         kind,
+        form: "a count".to_owned(),
         schema: SchemaVersion(2),
         oldest_readable: SchemaVersion(2),
     };
@@ -251,4 +253,18 @@ fn newer_state_and_newer_stores_are_refused() {
     };
     let refusal = start_on(&newer, &counting("count"), &Changes::default()).unwrap_err();
     assert_eq!(refusal.exit_code().code(), 72);
+}
+
+#[test]
+fn state_of_another_operator_is_refused() {
+    let mut flow = counting("count");
+    if let Some(count) = flow.steps.get_mut(&step("count")) {
+        count.form = "a `fold_final`".to_owned();
+    }
+    let sentence = "step `count` keeps a `fold_final`, and the recovery store has of it what an \
+                    earlier run kept of a count; give the step a new name, and drop the old one";
+    assert_eq!(
+        refusal(&flow, &Changes::default()),
+        (78, sentence.to_owned())
+    );
 }

@@ -10,14 +10,21 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from threading import Thread
+from datetime import timedelta
+from threading import Thread, Timer
 from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
 from millstream.errors import StoreError
 
-__all__ = ["UsageError", "drain_at_signals", "end_at_second_interrupt", "exit_code_of"]
+__all__ = [
+    "DRAIN_AT_MOST",
+    "UsageError",
+    "drain_at_signals",
+    "end_at_second_interrupt",
+    "exit_code_of",
+]
 
 _USAGE_ERROR = 64
 _USER_CODE_FAILED = 70
@@ -28,6 +35,9 @@ _STDOUT_LOST = 141
 
 _FLUSH_AT_MOST = 1.0
 """How many seconds a second Ctrl-C may take."""
+
+DRAIN_AT_MOST = timedelta(seconds=25)
+"""How long a drain may take: less than the 30 seconds for which Kubernetes waits."""
 
 
 class UsageError(Exception):
@@ -52,7 +62,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         sys.stderr.write(f"millstream: {ex}\n")
         code = _USAGE_ERROR
     except KeyboardInterrupt:
-        _report_interrupt()
+        _report(_INTERRUPT)
         code = _INTERRUPTED
     except StoreError as ex:
         _flush_or_abandon_stdout()
@@ -78,21 +88,29 @@ def end_at_second_interrupt() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def drain_at_signals() -> None:
+def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
     """Let the first SIGTERM or SIGINT drain the run, and the second end the process.
 
     Sources bring nothing more then; what they have brought is worked off and kept, so
     that the next run with the same store repeats nothing.
+
+    Args:
+        timeout: After this long, the process ends as by the second signal: whatever
+            isn't kept by then is for the next run to do again.
     """
+
+    def begin(signal_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _exit_at_once)
+        drain()
+        what = f"not drained within {timeout.total_seconds():g} s"
+        end = Timer(timeout.total_seconds(), _end, (signal_number, what))
+        end.daemon = True
+        end.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _drain)
-
-
-def _drain(_signal_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _exit_at_once)
-    drain()
+            signal.signal(number, begin)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
@@ -101,16 +119,23 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
+    _end(signal_number, _INTERRUPT)
+
+
+def _end(signal_number: int, what: str) -> NoReturn:
     # In a thread, since whoever can't be interrupted may be holding standard output.
-    reporter = Thread(target=_report_interrupt, daemon=True)
+    reporter = Thread(target=_report, args=(what,), daemon=True)
     reporter.start()
     reporter.join(_FLUSH_AT_MOST)
     os._exit(_KILLED + signal_number)
 
 
-def _report_interrupt() -> None:
+_INTERRUPT = "interrupted (KeyboardInterrupt)"
+
+
+def _report(what: str) -> None:
     _flush_or_abandon_stdout()
-    sys.stderr.write("millstream: interrupted (KeyboardInterrupt)\n")
+    sys.stderr.write(f"millstream: {what}\n")
 
 
 def _report_failure(failure: BaseException) -> int:

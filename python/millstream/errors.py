@@ -11,7 +11,9 @@ __all__ = [
     "MissingPartitionsError",
     "NoPartitionsError",
     "RecoveryError",
+    "StateVersionError",
     "StoreError",
+    "UnknownOutputError",
 ]
 
 
@@ -51,3 +53,15 @@ class NoPartitionsError(StoreError, FileNotFoundError):
 
 class MissingPartitionsError(StoreError, FileNotFoundError):
     """Some files of the store are missing."""
+
+
+class StateVersionError(StoreError, ValueError):
+    """State was kept in a version that its class can't read."""
+
+    exit_code = 78
+
+
+class UnknownOutputError(StoreError, FileExistsError):
+    """A sink would write over what the store knows nothing of."""
+
+    exit_code = 76

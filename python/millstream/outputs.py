@@ -1,8 +1,10 @@
 """Sinks: where the items of a dataflow go.
 
-A sink comes in one of two shapes. A `FixedPartitionedSink` has named partitions,
-and routes each ``(key, value)`` item to one of them by its key. A `DynamicSink`
-gives each worker a partition of its own, which takes whatever arrives there.
+A sink comes in one of three shapes. A `FixedPartitionedSink` has named partitions,
+and routes each ``(key, value)`` item to one of them by its key. A `TwoPhaseSink` does
+so too, and shows what it was given only when that can't be taken back any more. A
+`DynamicSink` gives each worker a partition of its own, which takes whatever arrives
+there.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from zlib import adler32
 __all__ = [
     "DynamicSink",
     "FixedPartitionedSink",
+    "P",
     "S",
     "Sink",
     "StatefulSinkPartition",
     "StatelessSinkPartition",
+    "TwoPhaseSink",
+    "TwoPhaseSinkPartition",
     "X",
 ]
 
@@ -27,11 +32,14 @@ X = TypeVar("X")
 S = TypeVar("S")
 """The state of a partition: from where it can resume."""
 
+P = TypeVar("P")
+"""What a two-phase sink has prepared: all that it takes to commit it."""
+
 
 class Sink(ABC, Generic[X]):
     """What `millstream.operators.output` takes.
 
-    Subclass `FixedPartitionedSink` or `DynamicSink` rather than this.
+    Subclass `FixedPartitionedSink`, `TwoPhaseSink` or `DynamicSink` rather than this.
     """
 
 
@@ -57,11 +65,8 @@ class StatefulSinkPartition(ABC, Generic[X, S]):
         return
 
 
-class FixedPartitionedSink(Sink[tuple[str, X]], Generic[X, S]):
-    """A sink with named partitions, each written by one worker, each resumable.
-
-    Takes ``(key, value)`` items; the partitions get the values.
-    """
+class _PartitionedSink(Sink[tuple[str, X]], Generic[X]):
+    """What all sinks with named partitions have in common."""
 
     @abstractmethod
     def list_parts(self) -> list[str]:
@@ -80,6 +85,30 @@ class FixedPartitionedSink(Sink[tuple[str, X]], Generic[X, S]):
         """
         return adler32(item_key.encode())
 
+
+class FixedPartitionedSink(_PartitionedSink[X], Generic[X, S]):
+    """A sink with named partitions, each written by one worker, each resumable.
+
+    Takes ``(key, value)`` items; the partitions get the values.
+    """
+
+    def claim_part(self, step_id: str, for_part: str) -> S | None:  # noqa: ARG002
+        """Take over a partition that the recovery store knows nothing of.
+
+        Called before any item moves, and only with a recovery store. The place to
+        refuse, by raising an exception, what the sink would otherwise write over.
+
+        Args:
+            step_id: The full id of the output step.
+            for_part: One of the names that `list_parts` gave.
+
+        Returns:
+            The state to begin with, or None for none. The store has it before
+            anything is written, so the next execution gets it as `resume_state` even
+            if this one dies at once.
+        """
+        return None
+
     @abstractmethod
     def build_part(
         self, step_id: str, for_part: str, resume_state: S | None
@@ -91,6 +120,150 @@ class FixedPartitionedSink(Sink[tuple[str, X]], Generic[X, S]):
             for_part: One of the names that `list_parts` gave.
             resume_state: What `snapshot` returned where the last execution
                 ended; None to begin at the beginning.
+
+        Returns:
+            The partition.
+        """
+
+
+class TwoPhaseSinkPartition(ABC, Generic[X, P]):
+    """One partition of a `TwoPhaseSink`, being written.
+
+    At the end of each epoch in which it was written to, it is told to `prepare`. When
+    all steps, sources and sinks have done their part of the epoch, and the recovery
+    store has it on disk, it is told to `commit` what it has prepared. A crash in
+    between leaves that to the next execution, which is given the same in `recover`.
+    """
+
+    @abstractmethod
+    def write_batch(self, values: list[X]) -> None:
+        """Write values where nobody sees them yet."""
+
+    @abstractmethod
+    def prepare(self, epoch: int) -> P:
+        """Make durable what was written since the last call, or since the beginning.
+
+        When this returns, a `commit` must be possible whatever happens, also from
+        another process.
+
+        Args:
+            epoch: The number of the epoch that ends. Of all that is ever committed, no
+                two epochs of a partition have the same.
+
+        Returns:
+            What `commit` needs. It is pickled, so it should be small: a file name or
+            the id of a transaction, not the values.
+        """
+
+    @abstractmethod
+    def commit(self, prepared: P) -> None:
+        """Let the values be seen.
+
+        May be called again for what is committed already, after a crash: that must
+        change nothing.
+
+        Args:
+            prepared: What `prepare` returned, in this execution or an earlier one.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Throw away what was written since the last `prepare`.
+
+        Called before `close` when the execution stops early. What is prepared must
+        stay: its epoch may yet count.
+        """
+
+    def recover(self, prepared: list[P]) -> None:
+        """Finish what earlier executions have begun; called before anything else.
+
+        The default commits all of `prepared`. Override it to also throw away what else
+        earlier executions have left behind: those epochs are done again.
+
+        Args:
+            prepared: What was prepared in epochs that count, in their order, and may
+                not be committed. Empty without a recovery store.
+        """
+        for each in prepared:
+            self.commit(each)
+
+    def close(self) -> None:
+        """See `StatefulSinkPartition.close`."""
+        return
+
+
+class TwoPhaseSink(_PartitionedSink[X], Generic[X, P]):
+    """A sink with named partitions, in which what is seen is never taken back.
+
+    Takes ``(key, value)`` items; the partitions get the values. All partitions are
+    opened at the start, each by one worker. What arrives in an epoch can be seen from
+    when the recovery store has that epoch on disk; without a store, from its end.
+
+    Examples:
+        A sink for a database would keep the values of an epoch in a table of its own,
+        and move them to where they are read in one transaction. Here the database is
+        a pair of dictionaries:
+
+        >>> import millstream.operators as op
+        >>> from millstream.dataflow import Dataflow
+        >>> from millstream.outputs import TwoPhaseSink, TwoPhaseSinkPartition
+        >>> from millstream.testing import TestingSource, run_main
+        >>> waiting, seen = {}, {}
+        >>> class Table(TwoPhaseSinkPartition[int, int]):
+        ...     def __init__(self):
+        ...         self.values = []
+        ...
+        ...     def write_batch(self, values):
+        ...         self.values.extend(values)
+        ...
+        ...     def prepare(self, epoch):
+        ...         waiting[epoch] = self.values
+        ...         self.values = []
+        ...         return epoch
+        ...
+        ...     def commit(self, prepared):
+        ...         if prepared in waiting:
+        ...             seen[prepared] = waiting.pop(prepared)
+        ...
+        ...     def abort(self):
+        ...         self.values = []
+        ...
+        ...     def recover(self, prepared):
+        ...         super().recover(prepared)
+        ...         waiting.clear()
+        >>> class Database(TwoPhaseSink[int, int]):
+        ...     def list_parts(self):
+        ...         return ["table"]
+        ...
+        ...     def build_part(self, step_id, for_part):
+        ...         return Table()
+        >>> flow = Dataflow("two_phases")
+        >>> numbers = op.input("numbers", flow, TestingSource([("a", 1), ("b", 2)]))
+        >>> op.output("out", numbers, Database())
+        >>> run_main(flow)
+        >>> seen
+        {1: [1, 2]}
+    """
+
+    def claim_part(self, step_id: str, for_part: str) -> None:  # noqa: ARG002
+        """Check that a partition can be begun from nothing.
+
+        Called before it is built, unless the recovery store knows the partition. The
+        place to refuse, by raising an exception, to add to what isn't the sink's own.
+
+        Args:
+            step_id: The full id of the output step.
+            for_part: One of the names that `list_parts` gave.
+        """
+        return
+
+    @abstractmethod
+    def build_part(self, step_id: str, for_part: str) -> TwoPhaseSinkPartition[X, P]:
+        """Open a partition.
+
+        Args:
+            step_id: The full id of the output step.
+            for_part: One of the names that `list_parts` gave.
 
         Returns:
             The partition.

@@ -29,12 +29,15 @@ from millstream._engine import (
 )
 from millstream._exit import UsageError, exit_code_of
 from millstream._naming import a_type
+from millstream._versioned_state import VersionedState
 from millstream.errors import (
     InconsistentPartitionsError,
     MissingPartitionsError,
     NoPartitionsError,
     RecoveryError,
+    StateVersionError,
     StoreError,
+    UnknownOutputError,
 )
 
 __all__ = [
@@ -43,6 +46,9 @@ __all__ = [
     "NoPartitionsError",
     "RecoveryConfig",
     "RecoveryError",
+    "StateVersionError",
+    "UnknownOutputError",
+    "VersionedState",
     "init_db_dir",
 ]
 

@@ -13,7 +13,7 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 | 74 | the recovery store can't be read or written |
 | 76 | the recovery store is damaged, incomplete, or not there |
 | 78 | the recovery store doesn't go with the dataflow |
-| 130 | interrupted by Ctrl-C |
+| 130 | interrupted by Ctrl-C; 143 if by SIGTERM |
 | 141 | nobody reads standard output any more |
 
 A mistake in how the command was called, and a dataflow that can't run at all, get one
@@ -34,12 +34,13 @@ from typing import Any, NoReturn
 from typing_extensions import Self
 
 from millstream._engine import cli_main
-from millstream._exit import UsageError as _UsageError
 from millstream._exit import (
+    DRAIN_AT_MOST,
     drain_at_signals,
     end_at_second_interrupt,
     exit_code_of,
 )
+from millstream._exit import UsageError as _UsageError
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
 from millstream.errors import InvalidDataflowError
@@ -261,6 +262,18 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="addresses of all processes (not in this version)",
     )
     parser.add_argument(
+        "--drain-timeout",
+        action=_EnvDefault,
+        env="MILLSTREAM_DRAIN_TIMEOUT",
+        type=_parse_timedelta,
+        default=DRAIN_AT_MOST,
+        metavar="SECONDS",
+        help=(
+            "how long a run with a recovery store may take to stop at the first "
+            "SIGTERM or SIGINT; 25 by default"
+        ),
+    )
+    parser.add_argument(
         "--alias",
         action="append",
         type=_parse_alias,
@@ -360,7 +373,7 @@ def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
 def _run(args: argparse.Namespace) -> None:
     flow = _locate_dataflow(*_prepare_import(args.import_str))
     if args.recovery_directory is not None:
-        drain_at_signals()
+        drain_at_signals(args.drain_timeout)
     try:
         cli_main(
             flow,

@@ -6,8 +6,10 @@ import signal
 import time
 
 import pytest
+from millstream.recovery import init_db_dir
 
 from tests.counting import expected, written
+from tests.processes import started
 
 
 def wait_for_lines(counting, process):
@@ -37,3 +39,44 @@ def test_signal_drains(counting, number, workers):
     with counting.start(workers, PAUSE="0", BATCH="50") as process:
         process.communicate(timeout=60)
     assert written(counting.out) == expected()
+
+
+SLEEPS = """
+import time
+
+import millstream.operators as op
+from millstream.connectors.stdio import StdOutSink
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSource
+
+
+def sleep(item):
+    print(item, flush=True)
+    time.sleep(60)
+
+
+flow = Dataflow("flow")
+items = op.input("inp", flow, TestingSource(["asleep"]))
+op.output("out", op.map("sleep", items, sleep), StdOutSink())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_drain_that_takes_too_long_ends(tmp_path, number, code, workers):
+    (tmp_path / "flow.py").write_text(SLEEPS)
+    store = tmp_path / "store"
+    store.mkdir()
+    init_db_dir(store, 1)
+    with started(
+        *("-m", "millstream.run", "flow.py", "-r", str(store), "-w", workers),
+        *("--drain-timeout", "0.3"),
+        folder=tmp_path,
+    ) as process:
+        assert process.stdout.readline() == "asleep\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert err == "millstream: not drained within 0.3 s\n"

@@ -116,10 +116,10 @@ def test_partition_that_is_gone(config):
     assert out == [1, 10, 100, 2, 3, 10]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a stop forgets how far each partition of a stream had come"
-)
-def test_one_watermark_for_several_partitions(tmp_path):
+@pytest.mark.parametrize("workers", [(1, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize("merges", [False, True])
+def test_one_watermark_for_several_partitions(tmp_path, workers, merges):
+    """How far each partition has come is kept, whichever worker reads it next."""
     items = [("p", 100), ("q", 10), ("q", 50), ("q", 20), ("p", 101)]
 
     def outputs(stop_before):
@@ -133,14 +133,16 @@ def test_one_watermark_for_several_partitions(tmp_path):
         )
         windower = win.TumblingWindower(timedelta(seconds=10), START)
         up = op.input("inp", flow, source)
+        if merges:
+            up = op.merge("merge", op.input("none", flow, Turns([])), up)
         lists = win.collect_window("step", up, clock, windower)
         op.output("down", lists.down, TestingSink(down))
         op.output("late", lists.late, TestingSink(late))
         directory = tmp_path / str(stop_before)
         directory.mkdir()
         init_db_dir(directory, 1)
-        for _ in range(1 if stop_before is None else 2):
-            run(flow, RecoveryConfig(directory))
+        for count in workers[: 1 if stop_before is None else 2]:
+            run(flow, RecoveryConfig(directory), count)
         return down, late
 
     expected = outputs(None)

@@ -164,7 +164,7 @@ fn compile_operator<'scope, H: Host>(
             vec![flat_map_batch(context, operator, mapper, ups.pop()?)]
         }
         (Core::Branch(predicate), _) => branch(context, operator, predicate, ups.pop()?).into(),
-        (Core::Merge, _) => vec![merge(context, scope, ups)],
+        (Core::Merge, _) => vec![merge(context, &operator.id, scope, ups)],
         (Core::Redistribute, _) => vec![redistribute(context, operator, ups.pop()?)],
         (Core::InspectDebug(inspector), _) => {
             vec![inspect_debug(context, operator, inspector, ups.pop()?)]

@@ -1,11 +1,12 @@
 //! What the operators of a run share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use timely::scheduling::activate::Activator;
@@ -15,11 +16,11 @@ use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
-use crate::lane::Lane;
+use crate::lane::{Lane, LaneRegistry};
 use crate::logic::FlatMapBatch;
 use crate::partitions::Assigned;
 use crate::plan::StepId;
-use crate::recovery::{Recorder, Restored, Saved};
+use crate::recovery::{Recorder, Restored, Saved, TwoPhaseSinks};
 use crate::room::Room;
 
 /// What all workers of a process share.
@@ -31,24 +32,41 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) first_epoch: Epoch,
     /// The last epoch that is kept; zero if none is of this run.
     pub(crate) committed: AtomicU64,
+    /// The last epoch that two-phase sinks are to publish; zero if none is of this run.
+    pub(crate) publishes: AtomicU64,
+    /// The threads of the workers.
+    pub(crate) threads: Threads,
     /// Whether the sources are to stop where they are, to go on in a later run.
     pub(crate) drains: AtomicBool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) epoch_interval: Duration,
     /// Who owns the partitions of each partitioned source and sink.
     pub(crate) partitions: HashMap<StepId, Vec<Assigned>>,
+    /// How the store numbers the partitions of two-phase sinks.
+    pub(crate) two_phase: TwoPhaseSinks,
     /// Whether any step must know by which lanes its batches come.
     pub(crate) needs_lanes: bool,
     /// The mappers that fused operators became.
     pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
 }
 
-impl<H: Host> Shared<H> {
-    /// Stops the sources where they are, if that was asked for.
-    pub(crate) fn drain_if(&self, is_asked_for: bool) {
-        if is_asked_for {
-            self.drains.store(true, Ordering::Relaxed);
+/// The threads of the workers, to be woken when there is news that no batch brings.
+#[derive(Default)]
+pub(crate) struct Threads(Mutex<Vec<Thread>>);
+
+impl Threads {
+    pub(crate) fn add_current(&self) {
+        self.lock().push(thread::current());
+    }
+
+    pub(crate) fn wake(&self) {
+        for thread in self.lock().iter() {
+            thread.unpark();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,14 +75,14 @@ pub(crate) struct Context<H: Host> {
     pub(crate) worker: usize,
     pub(crate) workers: usize,
     pub(crate) shared: Arc<Shared<H>>,
-    /// The sources of this worker, to be woken when another begins an epoch.
-    pub(crate) sources: Rc<RefCell<Vec<Activator>>>,
+    /// What is to be woken on this worker when an epoch begins or is kept, or sources are to stop.
+    pub(crate) wakers: Rc<RefCell<Vec<Activator>>>,
     /// What this worker has to be kept, if there is a store.
     pub(crate) recorder: Option<Rc<Recorder>>,
     /// What an earlier run kept, until the operators take it.
     pub(crate) restored: Rc<RefCell<Restored>>,
-    /// How many lanes there are on this worker so far.
-    pub(crate) lanes: Rc<Cell<u32>>,
+    /// The lanes on this worker so far.
+    pub(crate) lanes: Rc<LaneRegistry>,
 }
 
 impl<H: Host> Clone for Context<H> {
@@ -73,7 +91,7 @@ impl<H: Host> Clone for Context<H> {
             worker: self.worker,
             workers: self.workers,
             shared: Arc::clone(&self.shared),
-            sources: Rc::clone(&self.sources),
+            wakers: Rc::clone(&self.wakers),
             recorder: self.recorder.clone(),
             restored: Rc::clone(&self.restored),
             lanes: Rc::clone(&self.lanes),
@@ -91,6 +109,11 @@ impl<H: Host> Context<H> {
         self.shared.drains.load(Ordering::Relaxed)
     }
 
+    /// The last epoch that two-phase sinks are to publish.
+    pub(crate) fn publishable(&self) -> Epoch {
+        Epoch(self.shared.publishes.load(Ordering::Acquire))
+    }
+
     /// Whether all epochs before this one are kept, if they are to be.
     pub(crate) fn has_committed_before(&self, epoch: u64) -> bool {
         let committed = self.shared.committed.load(Ordering::Acquire);
@@ -104,9 +127,16 @@ impl<H: Host> Context<H> {
 
     /// A lane of its own for batches that follow one another, if any step must know.
     pub(crate) fn new_lane(&self) -> Lane {
-        let number = self.lanes.get();
-        self.lanes.set(number + u32::from(self.shared.needs_lanes));
-        Lane(number)
+        self.new_named_lane(|| None)
+    }
+
+    /// A lane that a later run will have again, by its name.
+    pub(crate) fn new_named_lane(&self, name: impl FnOnce() -> Option<String>) -> Lane {
+        if self.shared.needs_lanes {
+            self.lanes.add(name())
+        } else {
+            Lane::default()
+        }
     }
 
     /// The partitions of a step that this worker owns, in the order of their names.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millstream_recovery::session::SessionError;
 
 use crate::host::{Failure, Host};
+use crate::physical::PhysicalOperator;
 use crate::plan::{PlanError, StepId};
 
 /// Why a run did not end well.
@@ -34,6 +35,17 @@ pub enum Error<H: Host> {
     },
     /// A defect of the engine itself.
     Internal(String),
+}
+
+impl<H: Host> Error<H> {
+    /// User code failed before any worker began.
+    pub(crate) fn before_start(operator: &PhysicalOperator<H>, failure: Failure<H>) -> Self {
+        Self::Step {
+            step: operator.written_as.clone(),
+            worker: None,
+            failure,
+        }
+    }
 }
 
 impl<H: Host> From<PlanError> for Error<H> {

@@ -8,6 +8,8 @@
 //!
 //! A flow without such a step has a single lane, so that nothing is kept apart.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use timely::Accountable;
@@ -18,6 +20,37 @@ use crate::host::Host;
 /// A lane, by its number among those of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Lane(pub(crate) u32);
+
+/// The lanes on a worker.
+///
+/// A lane that a source partition has to itself is named after it, so that a later run finds it
+/// again, on whichever worker.
+#[derive(Debug, Default)]
+pub(crate) struct LaneRegistry(RefCell<Lanes>);
+
+#[derive(Debug, Default)]
+struct Lanes {
+    count: u32,
+    names: BTreeMap<Lane, String>,
+}
+
+impl LaneRegistry {
+    /// A lane of its own.
+    pub(crate) fn add(&self, name: Option<String>) -> Lane {
+        let mut lanes = self.0.borrow_mut();
+        let lane = Lane(lanes.count);
+        lanes.count += 1;
+        if let Some(name) = name {
+            lanes.names.insert(lane, name);
+        }
+        lane
+    }
+
+    /// The name of a lane.
+    pub(crate) fn name(&self, lane: Lane) -> Option<String> {
+        self.0.borrow().names.get(&lane).cloned()
+    }
+}
 
 /// A batch, and the lane that it came by.
 pub(crate) struct Laned<H: Host> {

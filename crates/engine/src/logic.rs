@@ -110,6 +110,24 @@ pub trait PartitionedSink<H: Host>: Send + Sync {
         part: &str,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<H>>, Failure<H>>;
+
+    /// Takes over a partition that the store knows nothing of, before anything is written to it:
+    /// gives what to open it from, which is kept first. Fails if what is there isn't the sink's
+    /// to write over. Asked only if there is a store.
+    fn claim_part(
+        &self,
+        _scope: H::Scope<'_>,
+        _step: &StepId,
+        _part: &str,
+    ) -> Result<Option<Saved>, Failure<H>> {
+        Ok(None)
+    }
+
+    /// Whether what is written shows only when it is published. All partitions of such a sink
+    /// are open from the start.
+    fn is_two_phase(&self) -> bool {
+        false
+    }
 }
 
 /// A sink that every worker writes for itself.
@@ -131,6 +149,18 @@ pub trait SinkPartition<H: Host> {
 
     /// What to build it from, to write on from here. Nothing if it can't be resumed.
     fn snapshot(&mut self, scope: H::Scope<'_>) -> Result<Option<Saved>, Failure<H>>;
+
+    /// An epoch is over, of a two-phase sink: when this returns, what was written in it can be
+    /// published whatever happens, by whatever is built from the snapshot.
+    fn prepare(&mut self, _scope: H::Scope<'_>, _epoch: Epoch) -> Result<(), Failure<H>> {
+        Ok(())
+    }
+
+    /// All epochs up to this one are kept, of a two-phase sink: shows what was prepared in them.
+    /// Gives whether there was anything.
+    fn publish(&mut self, _scope: H::Scope<'_>, _through: Epoch) -> Result<bool, Failure<H>> {
+        Ok(false)
+    }
 
     /// Lets go of what it holds.
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;

@@ -16,9 +16,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use millstream_recovery::frame::Codec;
+pub(crate) use millstream_recovery::id::SinkPartition;
 /// The name of a step, as the store knows it.
 pub use millstream_recovery::id::StepId as StoredStep;
 use millstream_recovery::id::{self, StateKey, WorkerIndex};
+use millstream_recovery::protocol::coordinator::Frontier;
 pub use millstream_recovery::protocol::resume::Changes;
 pub use millstream_recovery::protocol::retry::RetryPolicy;
 use millstream_recovery::session::Session;
@@ -47,6 +49,33 @@ pub struct Recovery {
 
 /// What an earlier run kept of some steps, for one worker.
 pub(crate) type Restored = HashMap<StepId, Vec<(String, Saved)>>;
+
+/// How the store numbers the partitions of two-phase sinks, over all such sinks of a flow: those
+/// of one sink follow one another, in the order of their names.
+#[derive(Debug, Default)]
+pub(crate) struct TwoPhaseSinks {
+    first: HashMap<StepId, u32>,
+    count: u32,
+}
+
+impl TwoPhaseSinks {
+    /// Adds a sink with so many partitions.
+    pub(crate) fn add(&mut self, step: &StepId, partitions: usize) {
+        self.first.insert(step.clone(), self.count);
+        self.count += u32::try_from(partitions).unwrap_or(u32::MAX);
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The number of a partition, if its sink is a two-phase sink.
+    pub(crate) fn number(&self, step: &StepId, partition: usize) -> Option<SinkPartition> {
+        let first = self.first.get(step)?;
+        Some(SinkPartition(first + u32::try_from(partition).ok()?))
+    }
+}
 
 /// What became of a key, or of a partition, in an epoch: its state, or none if it is gone.
 pub(crate) type Change = (String, Option<Saved>);
@@ -91,18 +120,23 @@ impl Recorder {
     /// Hands over what changed in an epoch, before its end shows. Waits only for a store that
     /// has fallen far behind. If it has failed, the run is about to be told.
     pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
-        if changes.is_empty() {
-            return;
-        }
-        let record = |(key, state)| Record {
-            step: id::StepId(step.to_string()),
-            key: StateKey(key),
-            epoch: id::Epoch(epoch.0),
-            state,
+        record(&self.session, step, epoch, changes);
+    }
+
+    /// A two-phase sink has prepared an epoch, and maybe all that there is.
+    pub(crate) fn prepared(&self, sink: SinkPartition, epoch: Epoch, has_ended: bool) {
+        let epoch = id::Epoch(epoch.0);
+        let frontier = if has_ended {
+            Frontier::Finished { last: epoch }
+        } else {
+            Frontier::At(epoch.next())
         };
-        let _ = self
-            .session
-            .record(changes.into_iter().map(record).collect());
+        self.session.prepared(sink, frontier);
+    }
+
+    /// A two-phase sink has published all up to an epoch.
+    pub(crate) fn published(&self, sink: SinkPartition, through: Epoch) {
+        self.session.published(sink, id::Epoch(through.0));
     }
 
     /// Says how far this worker has come, if that is farther than it last was. `newest` is the
@@ -152,6 +186,6 @@ pub(crate) fn record(session: &Session, step: &StepId, epoch: Epoch, changes: Ve
     clippy::cast_possible_truncation,
     reason = "more workers than fit have no threads"
 )]
-fn worker_index(worker: usize) -> WorkerIndex {
+pub(crate) fn worker_index(worker: usize) -> WorkerIndex {
     WorkerIndex(worker as u32)
 }

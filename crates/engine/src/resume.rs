@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_recovery::id::{self, FlowId};
+use millstream_recovery::protocol::coordinator::Frontier;
 use millstream_recovery::protocol::manifest::{SchemaVersion, StepKind};
 use millstream_recovery::protocol::resume::{Flow, FlowStep};
 use millstream_recovery::session::{self, DEFAULT_SILENCE, Event, Opened, Opening, Session};
@@ -20,7 +21,7 @@ use crate::operators::timed_batch::watermark_step;
 use crate::partitions::Assigned;
 use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Sink, Source, StepId};
-use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record};
+use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record, worker_index};
 
 /// How state is laid out, of steps whose author doesn't say.
 const SCHEMA: SchemaVersion = SchemaVersion(1);
@@ -42,6 +43,7 @@ pub(crate) fn open<H: Host>(
     physical: &Physical<H>,
     recovery: &Recovery,
     workers: usize,
+    sinks: u32,
     started: i64,
 ) -> Result<Opened, Error<H>> {
     let opening = Opening {
@@ -49,7 +51,7 @@ pub(crate) fn open<H: Host>(
         flow: flow_of(physical),
         changes: recovery.changes.clone(),
         workers: u32::try_from(workers).unwrap_or(u32::MAX),
-        sinks: 0,
+        sinks,
         started,
         retry: recovery.retry.clone(),
         room: ROOM,
@@ -107,11 +109,15 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     /// Begins to keep what the run makes. If the store fails, the run stops.
+    ///
+    /// What sinks have claimed is kept before this returns, in an epoch of its own.
     pub(crate) fn begin<H: Host>(
         opened: Opened,
         found: Found,
         shared: &Arc<Shared<H>>,
+        workers: usize,
     ) -> Result<Self, Error<H>> {
+        let first = opened.start().epoch;
         let halts = Arc::downgrade(shared);
         let session = opened
             .run(move |event| {
@@ -125,13 +131,33 @@ impl Keeping {
                     Event::Committed(epoch) => {
                         shared.committed.store(epoch.0, Ordering::Release);
                     }
+                    Event::Publish { through } => {
+                        shared.publishes.store(through.0, Ordering::Release);
+                        shared.threads.wake();
+                    }
+                    Event::StopSources => {
+                        shared.drains.store(true, Ordering::Relaxed);
+                        shared.threads.wake();
+                    }
                     _ => {}
                 }
             })
             .map_err(|error| Error::Recovery(Arc::new(error)))?;
-        let first = shared.first_epoch;
-        for (step, change) in found.dropped {
-            record(&session, &step, first, vec![change]);
+        let has_claims = !found.claims.is_empty();
+        for (step, change) in found.dropped.into_iter().chain(found.claims) {
+            record(&session, &step, Epoch(first.0), vec![change]);
+        }
+        if has_claims {
+            for worker in 0..workers {
+                session.passed(worker_index(worker), first.next());
+            }
+            for sink in 0..shared.two_phase.count() {
+                session.prepared(id::SinkPartition(sink), Frontier::At(first.next()));
+                session.published(id::SinkPartition(sink), first);
+            }
+            session
+                .await_commit(first, DEADLINE)
+                .map_err(|error| Error::Recovery(Arc::new(error)))?;
         }
         Ok(Self {
             session,
@@ -148,6 +174,11 @@ impl Keeping {
     pub(crate) fn restored(&self, worker: usize) -> Restored {
         let mut all = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
         all.get_mut(worker).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Asks the sources to stop where they are.
+    pub(crate) fn drain(&self) {
+        self.session.drain();
     }
 
     /// Waits until everything is kept.
@@ -173,7 +204,51 @@ impl Keeping {
 pub(crate) struct Found {
     pub(crate) workers: Vec<Restored>,
     /// What was given up: to be forgotten with the first commit.
-    pub(crate) dropped: Vec<(StepId, Change)>,
+    dropped: Vec<(StepId, Change)>,
+    /// What sinks begin with that nothing is known of: to be kept before anything is written.
+    claims: Vec<(StepId, Change)>,
+}
+
+impl Found {
+    /// The epoch in which the first items are.
+    pub(crate) fn first_epoch(&self, opened: &Opened) -> Epoch {
+        let resume = opened.start().epoch;
+        Epoch(if self.claims.is_empty() {
+            resume.0
+        } else {
+            resume.next().0
+        })
+    }
+}
+
+/// Lets sinks take over the partitions that the store knows nothing of.
+pub(crate) fn claim<H: Host>(
+    physical: &Physical<H>,
+    partitions: &Partitions,
+    found: &mut Found,
+) -> Result<(), Error<H>> {
+    H::attach(|scope| {
+        for operator in &physical.operators {
+            let Kind::Core(Core::Output(Sink::Partitioned(sink))) = &operator.kind else {
+                continue;
+            };
+            let id = &operator.id;
+            for Assigned { part, worker } in partitions.get(id).into_iter().flatten() {
+                let restored = &mut found.workers[*worker];
+                let mut known = restored.get(id).into_iter().flatten();
+                if known.any(|(name, _)| name == part) {
+                    continue;
+                }
+                let claimed = sink.claim_part(scope, id, part);
+                let claimed = claimed.map_err(|failure| Error::before_start(operator, failure))?;
+                if let Some(saved) = claimed {
+                    give(restored, id, part.clone(), saved.clone());
+                    found.claims.push((id.clone(), (part.clone(), Some(saved))));
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Reads what the store has, once, and deals it out to the workers.
@@ -193,6 +268,7 @@ pub(crate) fn load<H: Host>(
     let mut found = Found {
         workers: (0..workers).map(|_| Restored::new()).collect(),
         dropped: Vec::new(),
+        claims: Vec::new(),
     };
     let mut gone: Option<(StepId, String)> = None;
     opened

@@ -5,7 +5,7 @@
 //! calling thread only waits. Either way the calling thread is the one that looks,
 //! now and then, whether it is to stop.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -21,16 +21,17 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::clock::{Clock, timely_origin};
 use crate::compile::compile;
-use crate::context::{Context, Shared};
+use crate::context::{Context, Shared, Threads};
 use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
-use crate::host::{Failure, Host};
+use crate::host::Host;
+use crate::lane::LaneRegistry;
 use crate::logic::FlatMapBatch;
 use crate::partitions::{Assigned, assign};
-use crate::physical::{Kind, Physical, PhysicalOperator};
+use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Plan, Sink, Source, StepId};
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, TwoPhaseSinks};
 use crate::resume::{self, Keeping};
 use crate::room::Room;
 
@@ -120,19 +121,22 @@ pub fn run<H: Host>(
     let physical = Arc::new(Physical::of(plan, settings.optimize));
     let workers = settings.workers.max(1);
     let partitions = list_partitions(&physical, workers)?;
+    let two_phase = two_phase_sinks(&physical, &partitions);
     let fused = fuse_stages(&physical)?;
     let started = settings.clock.wall().0;
     let kept = match &settings.recovery {
         None => None,
         Some(recovery) => {
-            let opened = resume::open(&physical, recovery, workers, started)?;
-            let found = resume::load(&opened, &physical, &partitions, recovery, workers)?;
+            let sinks = two_phase.count();
+            let opened = resume::open(&physical, recovery, workers, sinks, started)?;
+            let mut found = resume::load(&opened, &physical, &partitions, recovery, workers)?;
+            resume::claim(&physical, &partitions, &mut found)?;
             Some((opened, found))
         }
     };
     let first_epoch = kept
         .as_ref()
-        .map_or(Epoch::FIRST, |(opened, _)| Epoch(opened.start().epoch.0));
+        .map_or(Epoch::FIRST, |(opened, found)| found.first_epoch(opened));
     let shared = Arc::new(Shared {
         halt: Halt::new(),
         room: Room::new(settings.room),
@@ -140,15 +144,18 @@ pub fn run<H: Host>(
         first_epoch,
         drains: AtomicBool::new(false),
         committed: AtomicU64::new(0),
+        publishes: AtomicU64::new(0),
+        threads: Threads::default(),
         clock: Arc::clone(&settings.clock),
         epoch_interval: settings.epoch_interval,
         partitions,
+        two_phase,
         needs_lanes: physical.needs_lanes(),
         fused,
     });
     let keeping = match kept {
         None => None,
-        Some((opened, found)) => Some(Keeping::begin(opened, found, &shared)?),
+        Some((opened, found)) => Some(Keeping::begin(opened, found, &shared, workers)?),
     };
     if workers == 1 {
         run_here(&physical, &shared, keeping.as_ref(), &**caller);
@@ -182,7 +189,7 @@ fn fuse_stages<H: Host>(physical: &Physical<H>) -> Result<FusedMappers<H>, Error
             if let Kind::Fused(stages) = &operator.kind {
                 let stages: Vec<&H::Stage> = stages.iter().map(|stage| &*stage.stage).collect();
                 let mapper = H::fuse(scope, &stages, physical.keyed_taker(operator))
-                    .map_err(|failure| before_start(operator, failure))?;
+                    .map_err(|failure| Error::before_start(operator, failure))?;
                 all.insert(operator.id.clone(), mapper);
             }
         }
@@ -203,19 +210,30 @@ fn list_partitions<H: Host>(
                 Kind::Core(Core::Output(Sink::Partitioned(sink))) => sink.list_parts(scope),
                 _ => continue,
             };
-            let parts = listed.map_err(|failure| before_start(operator, failure))?;
+            let parts = listed.map_err(|failure| Error::before_start(operator, failure))?;
             all.insert(operator.id.clone(), assign(parts, workers));
         }
         Ok(all)
     })
 }
 
-fn before_start<H: Host>(operator: &PhysicalOperator<H>, failure: Failure<H>) -> Error<H> {
-    Error::Step {
-        step: operator.written_as.clone(),
-        worker: None,
-        failure,
+/// Numbers the partitions of all two-phase sinks.
+fn two_phase_sinks<H: Host>(
+    physical: &Physical<H>,
+    partitions: &HashMap<StepId, Vec<Assigned>>,
+) -> TwoPhaseSinks {
+    let mut sinks = TwoPhaseSinks::default();
+    for operator in &physical.operators {
+        if let Kind::Core(Core::Output(Sink::Partitioned(sink))) = &operator.kind
+            && sink.is_two_phase()
+        {
+            sinks.add(
+                &operator.id,
+                partitions.get(&operator.id).map_or(0, Vec::len),
+            );
+        }
     }
+    sinks
 }
 
 /// A worker with nothing to do sleeps at once: to look around for a while before would
@@ -244,7 +262,7 @@ fn run_here<H: Host>(
             return Ok(());
         }
         looked_at = now;
-        shared.drain_if(caller.drains());
+        drain_if(caller.drains(), shared, keeping);
         caller.interrupted()
     });
 }
@@ -276,7 +294,7 @@ fn run_threads<H: Host>(
         .map_err(Error::Internal)?
     };
     while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
-        shared.drain_if(caller.drains());
+        drain_if(caller.drains(), shared, keeping);
         if let Err(error) = caller.interrupted() {
             shared.halt.interrupt(error);
             caller.interrupt_workers();
@@ -284,6 +302,15 @@ fn run_threads<H: Host>(
     }
     drop(guards);
     Ok(())
+}
+
+/// Stops the sources where they are, if that was asked for.
+fn drain_if<H: Host>(is_asked_for: bool, shared: &Shared<H>, keeping: Option<&Keeping>) {
+    match keeping {
+        _ if !is_asked_for => {}
+        Some(keeping) => keeping.drain(),
+        None => shared.drains.store(true, Ordering::Relaxed),
+    }
 }
 
 /// The life of one worker. Whatever goes wrong ends up in the halt flag.
@@ -294,11 +321,12 @@ fn work<H: Host>(
     worker: &mut Worker,
     interrupted: impl FnMut() -> Result<(), H::Error>,
 ) {
+    shared.threads.add_current();
     let context = Context {
         worker: worker.index(),
         workers: worker.peers(),
         shared: Arc::clone(shared),
-        sources: Rc::new(RefCell::new(Vec::new())),
+        wakers: Rc::new(RefCell::new(Vec::new())),
         recorder: keeping
             .map(|keeping| Rc::new(keeping.recorder(worker.index(), shared.first_epoch))),
         restored: Rc::new(RefCell::new(
@@ -306,7 +334,7 @@ fn work<H: Host>(
                 .map(|keeping| keeping.restored(worker.index()))
                 .unwrap_or_default(),
         )),
-        lanes: Rc::new(Cell::new(0)),
+        lanes: Rc::new(LaneRegistry::default()),
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         run_dataflow(physical, &context, worker, interrupted)
@@ -337,28 +365,38 @@ fn run_dataflow<H: Host>(
 ) -> Result<(), Error<H>> {
     worker.dataflow_named(&physical.flow_id, |scope| compile(context, physical, scope))?;
     let epochs = &context.shared.epochs;
-    // What wakes the sources of this worker.
-    let mut seen = (epochs.newest(), context.is_draining());
+    let news = || {
+        (
+            epochs.newest(),
+            context.is_draining(),
+            context.publishable(),
+        )
+    };
+    let mut seen = news();
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));
-        let now = (epochs.newest(), context.is_draining());
+        let now = news();
         if seen != now {
             seen = now;
-            for source in context.sources.borrow().iter() {
-                source.activate();
+            for waker in context.wakers.borrow().iter() {
+                waker.activate();
             }
         }
-        if let Some(recorder) = &context.recorder {
-            recorder.tell(epochs.newest());
-        }
+        tell_progress(context);
         interrupted().map_err(Error::Interrupted)?;
     }
+    tell_progress(context);
+    Ok(())
+}
+
+/// Says how far this worker has come. Nothing counts that is over because something failed: by
+/// the time that any worker can see that, all can see that the run is halted.
+fn tell_progress<H: Host>(context: &Context<H>) {
     if let Some(recorder) = &context.recorder
         && !context.is_halted()
     {
-        recorder.tell(epochs.newest());
+        recorder.tell(context.shared.epochs.newest());
     }
-    Ok(())
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -46,11 +46,33 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
             failure,
         } => {
             let message = sentence(&step, worker, &failure);
-            let raised = make(py, "MillstreamRuntimeError", message);
-            raised.set_cause(py, Some(failure.into_cause()));
+            let cause = failure.into_cause();
+            let raised = match store_exit_code(py, &cause) {
+                Some(code) => {
+                    let message = format!("{message}: {}", cause.value(py));
+                    with_exit_code(py, make(py, "RecoveryError", message), code)
+                }
+                None => make(py, "MillstreamRuntimeError", message),
+            };
+            raised.set_cause(py, Some(cause));
             raised
         }
     }
+}
+
+/// The exit code that goes with an error, if it is one of the store's that the package raised in
+/// a step: its message says all.
+fn store_exit_code(py: Python<'_>, error: &PyErr) -> Option<u8> {
+    let class = py
+        .import("millstream.errors")
+        .ok()?
+        .getattr("StoreError")
+        .ok()?;
+    let value = error.value(py);
+    if !value.is_instance(&class).unwrap_or(false) {
+        return None;
+    }
+    value.getattr("exit_code").ok()?.extract().ok()
 }
 
 /// The exit code of a store that doesn't go with the dataflow.

@@ -16,6 +16,7 @@ use crate::logic::function::{PyInspector, PyMapper, PyPredicate};
 use crate::logic::sink::{PyDynamicSink, PyPartitionedSink};
 use crate::logic::source::{PyDynamicSource, PyPartitionedSource};
 use crate::logic::stateful::PyBuilder;
+use crate::logic::two_phase::PyTwoPhaseSink;
 use crate::native::{native, native_window};
 
 /// Reads a dataflow.
@@ -255,13 +256,17 @@ fn sink(sink: &Bound<'_, PyAny>, id: &StepId) -> PyResult<Sink<Python3>> {
         let sink = PyPartitionedSink(sink.clone().unbind());
         return Ok(Sink::Partitioned(Arc::new(sink)));
     }
+    if sink.is_instance(&outputs.getattr("TwoPhaseSink")?)? {
+        let sink = PyTwoPhaseSink(sink.clone().unbind());
+        return Ok(Sink::Partitioned(Arc::new(sink)));
+    }
     if sink.is_instance(&outputs.getattr("DynamicSink")?)? {
         let sink = PyDynamicSink(sink.clone().unbind());
         return Ok(Sink::Dynamic(Arc::new(sink)));
     }
     Err(PyTypeError::new_err(format!(
         "the sink of step `{id}` must be an instance of a subclass of \
-         `FixedPartitionedSink` or `DynamicSink`; got {}, {}",
+         `FixedPartitionedSink`, `TwoPhaseSink` or `DynamicSink`; got {}, {}",
         describe(sink),
         a_type(sink)
     )))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from millstream.dataflow import Stream, operator
 from millstream.operators._types import X, a_type
-from millstream.outputs import DynamicSink, FixedPartitionedSink, Sink
+from millstream.outputs import DynamicSink, FixedPartitionedSink, Sink, TwoPhaseSink
 
 __all__ = ["output"]
 
@@ -15,8 +15,9 @@ def output(step_id: str, up: Stream[X], sink: Sink[X]) -> None:
 
     Args:
         step_id: The id of this step.
-        up: The items. A `FixedPartitionedSink` needs ``(key, value)`` 2-tuples:
-            it chooses a partition by the key, and writes the value.
+        up: The items. A `FixedPartitionedSink` or `TwoPhaseSink` needs
+            ``(key, value)`` 2-tuples: it chooses a partition by the key, and writes
+            the value.
         sink: Where the items go.
 
     Raises:
@@ -34,9 +35,9 @@ def output(step_id: str, up: Stream[X], sink: Sink[X]) -> None:
         >>> out
         ['to', 'be']
     """
-    if not isinstance(sink, (DynamicSink, FixedPartitionedSink)):
+    if not isinstance(sink, (DynamicSink, FixedPartitionedSink, TwoPhaseSink)):
         msg = (
-            f"`sink` of step `{step_id}` must be a `FixedPartitionedSink` "
-            f"or a `DynamicSink`; got {a_type(sink)}"
+            f"`sink` of step `{step_id}` must be a `FixedPartitionedSink`, "
+            f"a `TwoPhaseSink` or a `DynamicSink`; got {a_type(sink)}"
         )
         raise TypeError(msg)

@@ -77,13 +77,20 @@ pub(crate) fn input<'scope, H: Host>(
     let mut builder = OperatorBuilder::new(operator.id.to_string(), scope);
     let address = builder.operator_info().address;
     let (mut output, batches) = builder.new_output();
-    let lanes: Vec<Lane> = parts.iter().map(|_| context.new_lane()).collect();
+    let name_of = |part: &Part<H>| {
+        let name = part.0.as_ref()?;
+        Some(format!("{}/{name}", operator.id))
+    };
+    let lanes: Vec<Lane> = parts
+        .iter()
+        .map(|part| context.new_named_lane(|| name_of(part)))
+        .collect();
     let stream = BatchStream {
         batches,
         lanes: lanes.clone(),
     };
     let activator = || scope.activator_for(Rc::clone(&address));
-    context.sources.borrow_mut().push(activator());
+    context.wakers.borrow_mut().push(activator());
     let mut timer = Timer::new(activator());
     let abort_activator = activator();
     let mut queue = RoomQueue::new(scope.worker().sync_activator_for(address.to_vec()));

@@ -10,11 +10,13 @@ use timely::dataflow::operators::generic::operator::Operator;
 use crate::context::Context;
 use crate::host::Host;
 use crate::lane::Lane;
+use crate::plan::StepId;
 use crate::timely_ext::{BatchStream, Time};
 
 /// Merges the streams; a plan has at least one.
 pub(crate) fn merge<'scope, H: Host>(
     context: &Context<H>,
+    step: &StepId,
     scope: Scope<'scope, Time>,
     ups: Vec<BatchStream<'scope, H>>,
 ) -> BatchStream<'scope, H> {
@@ -23,7 +25,7 @@ pub(crate) fn merge<'scope, H: Host>(
     for (number, up) in ups.into_iter().enumerate() {
         // On every worker alike, whichever lanes it has: workers build the same operators.
         let up = if context.shared.needs_lanes && number > 0 {
-            rename(context, up)
+            rename(context, &format!("{step}.{number}"), up)
         } else {
             up
         };
@@ -37,15 +39,17 @@ pub(crate) fn merge<'scope, H: Host>(
 }
 
 /// Gives a stream lanes of its own: it may have some in common with another, and one of the
-/// two ways may run ahead.
+/// two ways may run ahead. Those with names get longer ones, after the way that they come by.
 fn rename<'scope, H: Host>(
     context: &Context<H>,
+    way: &str,
     up: BatchStream<'scope, H>,
 ) -> BatchStream<'scope, H> {
+    let name_of = |lane| Some(format!("{way} {}", context.lanes.name(lane)?));
     let names: BTreeMap<Lane, Lane> = up
         .lanes
         .iter()
-        .map(|&lane| (lane, context.new_lane()))
+        .map(|&lane| (lane, context.new_named_lane(|| name_of(lane))))
         .collect();
     let lanes = names.values().copied().collect();
     let batches = up

@@ -70,10 +70,10 @@ impl<L: Ord + Copy> Lanes<L> {
         }
     }
 
-    /// A lane begins.
-    pub fn open(&mut self, lane: L) {
+    /// A lane begins, or goes on from a watermark.
+    pub fn open(&mut self, lane: L, watermark: i64) {
         let begun = Lane {
-            clock: KeyClock::new(self.now),
+            clock: KeyClock::resume(watermark, self.now),
             heard: self.now,
             is_idle: false,
             has_ended: false,
@@ -136,6 +136,11 @@ impl<L: Ord + Copy> Lanes<L> {
         self.watermark
     }
 
+    /// How far a lane has come.
+    pub fn watermark_of(&self, lane: L) -> Option<i64> {
+        self.states.get(&lane).map(|lane| lane.clock.watermark())
+    }
+
     /// The system time.
     pub fn now(&self) -> Micros {
         self.now
@@ -195,7 +200,7 @@ mod tests {
     fn lanes(names: &str) -> Lanes<char> {
         let mut lanes = Lanes::new(Clock::Event { wait: 10 }, TIMEOUT, Micros(0));
         for name in names.chars() {
-            lanes.open(name);
+            lanes.open(name, START_OF_TIME);
         }
         lanes
     }
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn endless_wait_never_gets_there() {
         let mut lanes = Lanes::new(Clock::Event { wait: i64::MAX }, i64::MAX, Micros(0));
-        lanes.open('a');
+        lanes.open('a', START_OF_TIME);
         lanes.observe('a', 500);
         assert_eq!(lanes.watermark(), START_OF_TIME);
         assert_eq!(lanes.look_at(0), Some(Micros(-START_OF_TIME)));
@@ -323,7 +328,7 @@ mod tests {
         ) {
             let mut lanes = lanes("");
             for lane in 0..3 {
-                lanes.open(char::from(b'a' + lane));
+                lanes.open(char::from(b'a' + lane), START_OF_TIME);
             }
             let mut before = lanes.watermark();
             for (event, lane, number) in events {

@@ -7,4 +7,5 @@ pub(crate) mod keyed;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stateful;
+pub(crate) mod two_phase;
 pub(crate) mod windows;

@@ -179,8 +179,7 @@ impl Coordinator {
     pub fn unfinished_sinks(&self) -> Vec<SinkPartition> {
         let is_finished = |sink: &SinkPartition| {
             let prepared = self.prepared.get(sink);
-            matches!(prepared, Some(Frontier::Finished { .. }))
-                && self.published.get(sink) >= Some(&self.committed)
+            matches!(prepared, Some(Frontier::Finished { .. })) && self.has_published(*sink)
         };
         let sinks = self.prepared.keys().copied();
         sinks.filter(|sink| !is_finished(sink)).collect()
@@ -280,10 +279,20 @@ impl Coordinator {
 
     fn is_complete(&self) -> bool {
         let finished = |frontier| matches!(frontier, Frontier::Finished { .. });
-        let published = |epoch: &Epoch| *epoch >= self.committed || !sinks_gate();
+        let mut sinks = self.published.keys();
         self.frontiers().all(finished)
             && self.committed >= self.end()
-            && self.published.values().all(published)
+            && (sinks.all(|sink| self.has_published(*sink)) || !sinks_gate())
+    }
+
+    /// Whether a sink has published all that it has prepared and that is committed. One that has
+    /// finished has nothing of the epochs that only others know of.
+    fn has_published(&self, sink: SinkPartition) -> bool {
+        let through = match self.prepared.get(&sink) {
+            Some(Frontier::Finished { last }) => last.next().min(self.committed),
+            Some(Frontier::At(_)) | None => self.committed,
+        };
+        self.published.get(&sink) >= Some(&through)
     }
 }
 

@@ -38,12 +38,37 @@ pub struct FlowStep {
 }
 
 /// What the user says has changed.
+///
+/// What is said of a step is said of all steps within it, too: of those whose names begin with
+/// its name and a dot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// What steps of the store are called in the dataflow.
     pub aliases: BTreeMap<StepId, StepId>,
     /// Steps whose state is of no use any more.
     pub drop: BTreeSet<StepId>,
+}
+
+impl Changes {
+    /// What a step of the store is called in the dataflow. The alias of the innermost step counts.
+    fn name_of(&self, step: &StepId) -> StepId {
+        let around = self.aliases.iter().filter(|(old, _)| is_of(step, old));
+        match around.max_by_key(|(old, _)| old.0.len()) {
+            Some((old, new)) => StepId(format!("{}{}", new.0, &step.0[old.0.len()..])),
+            None => step.clone(),
+        }
+    }
+
+    /// Whether the state of a step is of no use any more.
+    fn drops(&self, step: &StepId) -> bool {
+        self.drop.iter().any(|dropped| is_of(step, dropped))
+    }
+}
+
+/// Whether a step is another one, or within it.
+fn is_of(step: &StepId, other: &StepId) -> bool {
+    let rest = step.0.strip_prefix(&other.0);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// How to begin.
@@ -252,11 +277,11 @@ pub fn start(
     };
     let mut gone = BTreeMap::new();
     for (old, stored) in manifest.steps.iter().filter(|(_, step)| step.keys > 0) {
-        let new = changes.aliases.get(old).unwrap_or(old);
-        if changes.drop.contains(old) {
+        let new = changes.name_of(old);
+        if changes.drops(old) {
             start.dropped.insert(old.clone(), stored.keys);
-        } else if let Some(step) = flow.steps.get(new) {
-            start.take(old, stored, new, step)?;
+        } else if let Some(step) = flow.steps.get(&new) {
+            start.take(old, stored, &new, step)?;
         } else {
             gone.insert(old.clone(), stored.keys);
         }
@@ -347,28 +372,33 @@ fn check_changes(manifest: &Manifest, flow: &Flow, changes: &Changes) -> Result<
         if changes.aliases.contains_key(&step) {
             return Err(Refusal::AliasAndDrop { step });
         }
-        if flow.steps.contains_key(&step) {
+        if has_any(&flow.steps, &step) {
             return Err(Refusal::DropOfPresentStep { step });
         }
     }
-    let has_state = |step: &StepId| manifest.steps.get(step).is_some_and(|s| s.keys > 0);
+    let with_state = manifest.steps.iter().filter(|(_, step)| step.keys > 0);
+    let with_state: BTreeMap<_, _> = with_state.map(|(id, step)| (id.clone(), step)).collect();
     for (old, new) in &changes.aliases {
         let (old, new) = (old.clone(), new.clone());
-        if flow.steps.contains_key(&old) {
+        if has_any(&flow.steps, &old) {
             return Err(Refusal::AliasOfPresentStep { old, new });
         }
-        if !flow.steps.contains_key(&new) {
+        if !has_any(&flow.steps, &new) {
             let present = flow.steps.keys().cloned().collect();
             return Err(Refusal::AliasToNothing { old, new, present });
         }
-        let has_done_its_work = manifest.steps.contains_key(&new);
-        if !has_state(&old) && !has_done_its_work {
-            let stored = manifest.steps.keys().filter(|step| has_state(step));
-            let stored = stored.cloned().collect();
+        let has_done_its_work = has_any(&manifest.steps, &new);
+        if !has_any(&with_state, &old) && !has_done_its_work {
+            let stored = with_state.into_keys().collect();
             return Err(Refusal::AliasFromNothing { old, new, stored });
         }
     }
     Ok(())
+}
+
+/// Whether a step is among some, or any within it.
+fn has_any<Step>(steps: &BTreeMap<StepId, Step>, step: &StepId) -> bool {
+    steps.keys().any(|id| is_of(id, step))
 }
 
 /// `` `count` (28 keys) and `sum` (1 key) ``.

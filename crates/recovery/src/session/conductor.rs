@@ -191,17 +191,30 @@ impl Conductor {
             .over
             .wait_timeout_while(self.lock(), deadline, |state| state.ending.is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        match &state.ending {
-            Some(Ending::Well) => Ok(state.coordinator.resume_epoch().previous()),
-            Some(Ending::Failed(error)) => Err(error.clone()),
-            Some(Ending::Abandoned) => Err(StoreError::Stopped.into()),
-            None => {
-                let awaited = state.awaited();
+        state.outcome(deadline).inspect_err(|_| {
+            if state.ending.is_none() {
                 state.ending = Some(Ending::Abandoned);
                 self.over.notify_all();
-                Err(SessionError::TimedOut { deadline, awaited })
             }
+        })
+    }
+
+    /// Waits until an epoch is committed, or the run has ended.
+    pub(super) fn await_commit(
+        &self,
+        epoch: Epoch,
+        deadline: Duration,
+    ) -> Result<(), SessionError> {
+        let (state, _) = self
+            .over
+            .wait_timeout_while(self.lock(), deadline, |state| {
+                state.ending.is_none() && state.coordinator.resume_epoch() <= epoch
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.coordinator.resume_epoch() > epoch {
+            return Ok(());
         }
+        state.outcome(deadline).map(drop)
     }
 
     /// Waits until all is committed that can be without another word of a worker, and ends the
@@ -275,6 +288,19 @@ impl State {
             finished.map_or(*open, |last| last.next())
         });
         reached.min().unwrap_or(Epoch::FIRST)
+    }
+
+    /// How the run has ended, if it has; gives the last epoch that was committed.
+    fn outcome(&self, deadline: Duration) -> Result<Option<Epoch>, SessionError> {
+        match &self.ending {
+            Some(Ending::Well) => Ok(self.coordinator.resume_epoch().previous()),
+            Some(Ending::Failed(error)) => Err(error.clone()),
+            Some(Ending::Abandoned) => Err(StoreError::Stopped.into()),
+            None => Err(SessionError::TimedOut {
+                deadline,
+                awaited: self.awaited(),
+            }),
+        }
     }
 
     /// What keeps the run from ending.

@@ -93,6 +93,11 @@ impl Session {
         self.inner.conductor.tell(Fact::DrainAsked);
     }
 
+    /// Waits until an epoch is committed.
+    pub fn await_commit(&self, epoch: Epoch, deadline: Duration) -> Result<(), SessionError> {
+        self.inner.conductor.await_commit(epoch, deadline)
+    }
+
     /// Waits until all is committed and published, leaves the store in order, and gives the last
     /// epoch that was committed.
     ///

@@ -58,3 +58,23 @@ fn end_comes_when_all_is_published_and_the_next_run_knows_it() {
     assert!(!opened.path().contains(execution, Epoch(2)));
     assert_eq!(opened.start().execution, execution.next());
 }
+
+#[test]
+fn commit_can_be_waited_for() {
+    let directory = new_store(2);
+    let mut run = Run::begin(opening(directory.path()));
+    run.record(&[(COUNT, "a", 1)]);
+    let error = run
+        .session
+        .await_commit(Epoch(1), Duration::from_millis(20));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "the run did not end within 20ms: not finished by worker 0"
+    );
+    run.pass();
+    run.session.await_commit(Epoch(1), PATIENCE).unwrap();
+    run.session.clone().abandon();
+    assert!(run.session.await_commit(Epoch(2), PATIENCE).is_err());
+    // What is committed stays so.
+    run.session.await_commit(Epoch(1), PATIENCE).unwrap();
+}

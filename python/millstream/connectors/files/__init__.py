@@ -5,8 +5,16 @@ source or sink resumes exactly where it was. Text is decoded and encoded as UTF-
 unless told otherwise, whatever the platform's default is.
 """
 
+from millstream.connectors.files._committing import CommittingDirSink
 from millstream.connectors.files._csv import CSVSource
 from millstream.connectors.files._sinks import DirSink, FileSink
 from millstream.connectors.files._sources import DirSource, FileSource
 
-__all__ = ["CSVSource", "DirSink", "DirSource", "FileSink", "FileSource"]
+__all__ = [
+    "CSVSource",
+    "CommittingDirSink",
+    "DirSink",
+    "DirSource",
+    "FileSink",
+    "FileSource",
+]

@@ -6,6 +6,8 @@ import codecs
 from collections.abc import Callable
 from pathlib import Path
 
+from millstream.errors import UnknownOutputError
+
 __all__ = [
     "check_batch_size",
     "check_dir",
@@ -13,6 +15,7 @@ __all__ = [
     "check_file",
     "check_offset",
     "check_part",
+    "check_unclaimed",
     "checked_fs_id",
 ]
 
@@ -78,6 +81,17 @@ def check_part(for_part: str, path_of_part: str, path: Path) -> None:
             "or start without the state of the last execution"
         )
         raise ValueError(msg)
+
+
+def check_unclaimed(path: Path) -> None:
+    size = path.stat().st_size if path.exists() else 0
+    if size:
+        msg = (
+            f"`{path.absolute()}` has {size} bytes that the recovery store knows "
+            "nothing of, and this run would write over them; move the file away, or "
+            "run with the store that it was written with"
+        )
+        raise UnknownOutputError(msg)
 
 
 def check_offset(path: Path, offset: int, size: int) -> None:

@@ -6,14 +6,15 @@ import codecs
 import os
 from collections.abc import Callable
 from pathlib import Path
-from zlib import adler32
 
 from millstream.connectors.files._checks import (
     check_dir,
     check_file,
     check_offset,
     check_part,
+    check_unclaimed,
 )
+from millstream.connectors.files._numbered import NumberedFiles, file_name, hash_key
 from millstream.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 __all__ = ["DirSink", "FileSink"]
@@ -60,8 +61,9 @@ class FileSink(FixedPartitionedSink[str, int]):
     r"""Write the values of ``(key, value)`` items to a file, all to the same.
 
     The file is opened when the first item arrives, and emptied then. A resumed
-    execution instead cuts off what was written after the snapshot. Each batch is
-    on disk before the next one is written.
+    execution instead cuts off what was written after the snapshot. With a recovery
+    store that knows nothing of the file, it must be empty or not there, or the
+    execution doesn't begin. Each batch is on disk before the next one is written.
 
     The state is the size of the file.
 
@@ -117,6 +119,22 @@ class FileSink(FixedPartitionedSink[str, int]):
         """Route all keys to the one file."""
         return 0
 
+    def claim_part(self, step_id: str, for_part: str) -> int:  # noqa: ARG002
+        """Begin a file that the recovery store knows nothing of.
+
+        Args:
+            step_id: The full id of the output step.
+            for_part: The name that `list_parts` gave.
+
+        Returns:
+            The size to begin with, 0.
+
+        Raises:
+            UnknownOutputError: If there is something in the file.
+        """
+        check_unclaimed(self._path)
+        return 0
+
     def build_part(
         self,
         step_id: str,  # noqa: ARG002
@@ -139,14 +157,6 @@ class FileSink(FixedPartitionedSink[str, int]):
         """
         check_part(for_part, for_part, self._path)
         return _FilePartition(self._path, self._end, self._encoding, resume_state)
-
-
-def _file_name(index: int, _file_count: int) -> str:
-    return f"part_{index}"
-
-
-def _hash_key(item_key: str) -> int:
-    return adler32(item_key.encode())
 
 
 class DirSink(FixedPartitionedSink[str, int]):
@@ -189,29 +199,15 @@ class DirSink(FixedPartitionedSink[str, int]):
         self,
         dir_path: Path | str,
         file_count: int,
-        file_namer: Callable[[int, int], str] = _file_name,
-        assign_file: Callable[[str], int] = _hash_key,
+        file_namer: Callable[[int, int], str] = file_name,
+        assign_file: Callable[[str], int] = hash_key,
         end: str = "\n",
         *,
         encoding: str = "utf-8",
     ) -> None:
         codecs.lookup(encoding)
-        if file_count < 1:
-            msg = f"`file_count` must be at least 1, but it is {file_count}"
-            raise ValueError(msg)
-        names = [file_namer(index, file_count) for index in range(file_count)]
-        if len(set(names)) < file_count:
-            msg = (
-                "`file_namer` must return a name of its own for each file, "
-                f"but it returned {names}"
-            )
-            raise ValueError(msg)
         self._dir_path = Path(dir_path)
-        self._names = names
-        # Partitions are numbered by the order of their names, where `part_10` is
-        # before `part_2`; files by index.
-        self._part_of_file = [sorted(names).index(name) for name in names]
-        self._assign_file = assign_file
+        self._files = NumberedFiles(file_count, file_namer, assign_file)
         self._end = end
         self._encoding = encoding
 
@@ -227,13 +223,18 @@ class DirSink(FixedPartitionedSink[str, int]):
             IsADirectoryError: If one of the files is a directory.
         """
         check_dir(self._dir_path, "write")
-        for name in self._names:
+        for name in self._files.names:
             check_file(self._dir_path / name, "write")
-        return list(self._names)
+        return list(self._files.names)
 
     def part_fn(self, item_key: str) -> int:
         """Route a key to the file that `assign_file` says."""
-        return self._part_of_file[self._assign_file(item_key) % len(self._names)]
+        return self._files.part_of(item_key)
+
+    def claim_part(self, step_id: str, for_part: str) -> int:  # noqa: ARG002
+        """Begin one of the files. See `FileSink.claim_part`."""
+        check_unclaimed(self._dir_path / for_part)
+        return 0
 
     def build_part(
         self,

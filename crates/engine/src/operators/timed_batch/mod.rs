@@ -35,8 +35,8 @@ use crate::timely_ext::{BatchStream, Time};
 
 /// What a worker tells the others about what comes by its lanes.
 enum News<H: Host> {
-    /// These are all of its lanes.
-    Begins(Vec<Lane>),
+    /// These are all of its lanes, with the names of those that have one.
+    Begins(Vec<(Lane, Option<String>)>),
     /// A lane brought values.
     Values {
         lane: Lane,

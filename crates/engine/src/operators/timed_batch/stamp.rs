@@ -91,7 +91,9 @@ struct Stamper<H: Host> {
 impl<H: Host> Stamper<H> {
     /// Tells every worker which lanes there are.
     fn begin(&self) -> Vec<Parcel<News<H>>> {
-        let lanes: Vec<Lane> = self.furthest.keys().copied().collect();
+        let name_of = |lane: &Lane| self.context.lanes.name(*lane);
+        let lanes = self.furthest.keys();
+        let lanes: Vec<_> = lanes.map(|lane| (*lane, name_of(lane))).collect();
         self.tell_all(|| News::Begins(lanes.clone()))
     }
 

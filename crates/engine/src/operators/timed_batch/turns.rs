@@ -4,6 +4,7 @@
 //! order of their text; then the other keys that are due by the watermark as it is now are
 //! notified, in the same order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::operators::stateful_batch::outputs::Outputs;
 use crate::operators::timed_batch::News;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
-use crate::recovery::{Codec, Saved};
+use crate::recovery::{Change, Codec, Saved};
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::Arrival;
 use crate::window::{Lanes, START_OF_TIME, Timed};
@@ -39,13 +40,15 @@ pub(super) struct Turns<H: Host> {
     builder: Arc<dyn TimedBatch<H>>,
     keys: Box<dyn AnyKeys<H, TimedItem<H>>>,
     /// All lanes there are, as far as workers have said.
-    begun: Vec<LaneOfWorker>,
+    begun: Vec<(LaneOfWorker, Option<String>)>,
     /// How many workers haven't.
     awaited: usize,
     /// None before the first turn.
     lanes: Option<Lanes<LaneOfWorker>>,
     /// The watermark with which the run begins.
     resumed: i64,
+    /// How far each lane with a name had come when that was last kept.
+    kept: HashMap<String, i64>,
     /// The system time at which it was last said when to look.
     looked_at: Option<Micros>,
 }
@@ -67,6 +70,7 @@ impl<H: Host> Turns<H> {
             awaited: context.workers,
             lanes: None,
             resumed: START_OF_TIME,
+            kept: HashMap::new(),
             looked_at: None,
         }
     }
@@ -86,11 +90,16 @@ impl<H: Host> Turns<H> {
     /// Takes over the keys, and the watermark, that an earlier run kept.
     pub(super) fn restore(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
         restore(&self.context, &self.id, &mut *self.keys, scope)?;
-        // What each worker kept differs by no more than how long messages took. A window
-        // that has closed anywhere may not open again.
-        let kept = self.context.take_restored(&watermark_step(&self.id));
-        let watermarks = kept.iter().filter_map(|(_, saved)| watermark_of(saved));
-        self.resumed = watermarks.max().unwrap_or(START_OF_TIME);
+        for (key, saved) in self.context.take_restored(&watermark_step(&self.id)) {
+            let watermark = watermark_of(&saved).unwrap_or(START_OF_TIME);
+            if let Some(lane) = key.strip_prefix(LANE) {
+                self.kept.insert(lane.to_owned(), watermark);
+            } else {
+                // What each worker kept differs by no more than how long messages took. A
+                // window that has closed anywhere may not open again.
+                self.resumed = self.resumed.max(watermark);
+            }
+        }
         Ok(())
     }
 
@@ -116,19 +125,21 @@ impl<H: Host> Turns<H> {
     pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
         record(&self.context, &self.id, &mut *self.keys, scope, epoch)?;
         if let Some((recorder, lanes)) = self.context.recorder.as_ref().zip(self.lanes.as_ref()) {
-            let kept = (
-                self.context.worker.to_string(),
-                Some(saved_watermark(lanes.watermark())),
-            );
-            recorder.record(&watermark_step(&self.id), epoch, vec![kept]);
+            let watermark = saved_watermark(lanes.watermark());
+            let mut changes = vec![(self.context.worker.to_string(), Some(watermark))];
+            // All workers have heard the same of the lanes by now, so one says it for all.
+            if self.context.worker == 0 {
+                changes.extend(changed_lanes(&self.begun, lanes, &mut self.kept));
+            }
+            recorder.record(&watermark_step(&self.id), epoch, changes);
         }
         Ok(())
     }
 
     /// Hears which lanes a worker has.
-    pub(super) fn begin(&mut self, from: usize, lanes: Vec<Lane>) {
-        self.begun
-            .extend(lanes.into_iter().map(|lane| (from, lane)));
+    pub(super) fn begin(&mut self, from: usize, lanes: Vec<(Lane, Option<String>)>) {
+        let lanes = lanes.into_iter().map(|(lane, name)| ((from, lane), name));
+        self.begun.extend(lanes);
         self.awaited -= 1;
     }
 
@@ -202,8 +213,9 @@ impl<H: Host> Turns<H> {
         let lanes = self.lanes.get_or_insert_with(|| {
             let (clock, timeout) = (self.builder.clock(), self.builder.idle_timeout());
             let mut lanes = Lanes::resume(clock, timeout, self.resumed, now);
-            for &lane in &self.begun {
-                lanes.open(lane);
+            for (lane, name) in &self.begun {
+                let kept = name.as_ref().and_then(|name| self.kept.get(name));
+                lanes.open(*lane, kept.copied().unwrap_or(START_OF_TIME));
             }
             lanes
         });
@@ -243,6 +255,28 @@ impl<H: Host> Turns<H> {
 /// What the watermark of a step is kept under, beside its keys.
 pub(crate) fn watermark_step(step: &StepId) -> StepId {
     StepId(format!("{step}.watermark").into())
+}
+
+/// What begins the key under which it is kept how far a lane has come; workers keep theirs under
+/// their number.
+const LANE: &str = "lane ";
+
+/// How far those lanes with a name have come that have come farther.
+fn changed_lanes(
+    begun: &[(LaneOfWorker, Option<String>)],
+    lanes: &Lanes<LaneOfWorker>,
+    kept: &mut HashMap<String, i64>,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (lane, name) in begun {
+        if let Some(name) = name
+            && let Some(watermark) = lanes.watermark_of(*lane)
+            && kept.insert(name.clone(), watermark) != Some(watermark)
+        {
+            changes.push((format!("{LANE}{name}"), Some(saved_watermark(watermark))));
+        }
+    }
+    changes
 }
 
 fn saved_watermark(watermark: i64) -> Saved {

@@ -196,7 +196,25 @@ mod two_phase_sinks {
         assert_eq!(coordinator.on(prepared_to_the_end(1)), [commit(2)]);
         let publish = Action::Publish { through: Epoch(2) };
         assert_eq!(coordinator.on(committed(2)), [publish, collect(2)]);
-        assert_eq!(coordinator.on(published(1)), []);
+        // The sink has nothing of the last epoch.
+        assert_eq!(coordinator.on(published(1)), [Action::Finish]);
+    }
+
+    #[test]
+    fn sink_that_may_have_more_publishes_all_that_is_committed() {
+        let mut coordinator = coordinator(1);
+        let facts = [
+            finished(0, 2),
+            finished(1, 1),
+            durable_to_the_end(0, 2),
+            durable_to_the_end(1, 2),
+            prepared_to_the_end(2),
+            committed(2),
+            published(1),
+        ];
+        let actions = on_all(&mut coordinator, facts);
+        assert!(!actions.contains(&Action::Finish), "{actions:?}");
+        assert_eq!(coordinator.unfinished_sinks(), [SinkPartition(0)]);
         assert_eq!(coordinator.on(published(2)), [Action::Finish]);
     }
 

@@ -268,3 +268,65 @@ fn state_of_another_operator_is_refused() {
         (78, sentence.to_owned())
     );
 }
+
+/// Windows keep their state in steps within the one that its author wrote.
+fn manifest_of_windows() -> Manifest {
+    let mut manifest = manifest();
+    let stored = manifest.steps.remove(&step("count")).unwrap();
+    for id in ["day.window", "day.window.watermark"] {
+        manifest.steps.insert(step(id), stored.clone());
+    }
+    manifest
+}
+
+#[test]
+fn alias_is_of_the_steps_within_too() {
+    let kinds = [
+        ("night.window", StepKind::Stateful),
+        ("night.window.watermark", StepKind::Stateful),
+        ("input", StepKind::Source),
+    ];
+    let alias = aliases(&[("day", "night")]);
+    let start = start_on(&manifest_of_windows(), &flow(&kinds), &alias).unwrap();
+    assert_eq!(start.steps[&step("day.window")], step("night.window"));
+    let watermark = &start.steps[&step("day.window.watermark")];
+    assert_eq!(*watermark, step("night.window.watermark"));
+}
+
+#[test]
+fn alias_of_the_innermost_step_counts() {
+    let kinds = [
+        ("night.other", StepKind::Stateful),
+        ("night.other.watermark", StepKind::Stateful),
+        ("input", StepKind::Source),
+    ];
+    let alias = aliases(&[("day", "evening"), ("day.window", "night.other")]);
+    let refused = start_on(&manifest_of_windows(), &flow(&kinds), &alias).unwrap_err();
+    assert!(
+        matches!(refused, Refusal::AliasToNothing { .. }),
+        "{refused}"
+    );
+    let alias = aliases(&[("day", "night"), ("day.window", "night.other")]);
+    let start = start_on(&manifest_of_windows(), &flow(&kinds), &alias).unwrap();
+    assert_eq!(start.steps[&step("day.window")], step("night.other"));
+}
+
+#[test]
+fn drop_is_of_the_steps_within_too() {
+    let kinds = [("input", StepKind::Source)];
+    let start = start_on(&manifest_of_windows(), &flow(&kinds), &drop_of("day")).unwrap();
+    let dropped: Vec<_> = start.dropped.keys().collect();
+    assert_eq!(
+        dropped,
+        [&step("day.window"), &step("day.window.watermark")]
+    );
+    let refused = start_on(&manifest(), &counting("day.window"), &drop_of("day"));
+    assert!(matches!(refused, Err(Refusal::DropOfPresentStep { .. })));
+}
+
+#[test]
+fn step_with_a_longer_name_is_not_within() {
+    let flow = counting("nights.window");
+    let refused = start_on(&manifest_of_windows(), &flow, &aliases(&[("da", "night")]));
+    assert!(matches!(refused, Err(Refusal::AliasToNothing { .. })));
+}

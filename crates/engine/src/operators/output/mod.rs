@@ -2,10 +2,14 @@
 //!
 //! A dynamic sink has an open part on each worker from the start. A partitioned
 //! sink is two operators: one routes each item to the worker that owns its
-//! partition; the other opens a partition when its first item arrives.
+//! partition; the other writes it there.
+//!
+//! A two-phase sink prepares each epoch when it is over, and shows it when it is kept. By then
+//! its operator may have let go of the epoch, and of the last one too; it only stays alive
+//! until all is shown.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+mod partitioned;
+
 use std::sync::Arc;
 
 use timely::Accountable;
@@ -14,7 +18,6 @@ use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use crate::batch::Batch;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
@@ -24,11 +27,11 @@ use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
 use crate::recovery::Change;
-use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
+use crate::timely_ext::exchange::by_address;
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
-use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
+use partitioned::{PartitionedWriter, route};
 
 pub(crate) type Part<H> = Open<H, dyn SinkPartition<H>>;
 
@@ -62,14 +65,7 @@ pub(crate) fn output_partitioned<H: Host>(
     up: BatchStream<'_, H>,
 ) {
     let parcels = route(context, operator, sink, up);
-    let writer = PartitionedWriter {
-        context: context.clone(),
-        step: operator.id.clone(),
-        written_as: operator.written_as.clone(),
-        sink: Arc::clone(sink),
-        parts: BTreeMap::new(),
-        changed: BTreeSet::new(),
-    };
+    let writer = PartitionedWriter::new(context, operator, sink);
     if context.workers == 1 {
         write(context, operator, parcels, Pipeline, writer);
     } else {
@@ -77,54 +73,43 @@ pub(crate) fn output_partitioned<H: Host>(
     }
 }
 
-fn route<'scope, H: Host>(
-    context: &Context<H>,
-    operator: &PhysicalOperator<H>,
-    sink: &Arc<dyn PartitionedSink<H>>,
-    up: BatchStream<'scope, H>,
-) -> Stream<'scope, Time, Parcel<Batch<H>>> {
-    let sink = Arc::clone(sink);
-    let sender = context.clone();
-    let step = operator.written_as.clone();
-    let owners: Vec<usize> = context
-        .partitions(&operator.id)
-        .iter()
-        .map(|assigned| assigned.worker)
-        .collect();
-    let mut sorter = Sorter::new(owners.len());
-    address(context, operator, up, move |scope, batch, out| {
-        for (key, value) in batch.into_keyed(scope, &step)? {
-            if sender.is_halted() {
-                return Ok(());
-            }
-            sorter.put(sink.route(scope, &key, owners.len())?, value);
-        }
-        out.extend(sorter.drain().map(|(partition, values)| {
-            let values = Batch::of_items(scope, values);
-            Parcel::new(&sender, scope, owners[partition], partition, values)
-        }));
-        Ok(())
-    })
-}
-
 /// What a sink operator does with what arrives.
 trait Writer<H: Host, C> {
+    /// Whether it must not see an epoch before the earlier ones are over.
+    fn is_in_epochs(&self) -> bool {
+        false
+    }
+
     /// Whether there is nothing to write.
     fn is_nothing(&self, container: &C) -> bool;
 
     fn write(&mut self, scope: H::Scope<'_>, container: C) -> Result<(), Failure<H>>;
-    /// Whether it says what it has written, so that it must not see an epoch before the
-    /// earlier ones are over.
-    const IS_KEPT: bool;
 
-    /// Opens what an earlier run has written to.
-    fn restore(&mut self, _scope: H::Scope<'_>) -> Result<(), Failure<H>> {
+    /// Opens what must be open before the first item arrives.
+    fn open(&mut self, _scope: H::Scope<'_>) -> Result<(), Failure<H>> {
         Ok(())
     }
 
-    /// What has changed in an epoch that is over.
-    fn changes(&mut self, _scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>> {
+    /// An epoch is over; gives what has changed in it.
+    fn close_epoch(
+        &mut self,
+        _scope: H::Scope<'_>,
+        _epoch: Epoch,
+    ) -> Result<Vec<Change>, Failure<H>> {
         Ok(Vec::new())
+    }
+
+    /// Tells the store that all epochs before `open` are prepared, or all that will be.
+    fn tell_prepared(&self, _open: Epoch, _has_ended: bool) {}
+
+    /// Shows what is kept, up to an epoch.
+    fn publish(&mut self, _scope: H::Scope<'_>, _through: Epoch) -> Result<(), Failure<H>> {
+        Ok(())
+    }
+
+    /// Whether all up to an epoch is to be seen.
+    fn has_published(&self, _epoch: Epoch) -> bool {
+        true
     }
 
     fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>>;
@@ -135,8 +120,6 @@ struct DynamicWriter<H: Host> {
 }
 
 impl<H: Host> Writer<H, Laned<H>> for DynamicWriter<H> {
-    const IS_KEPT: bool = false;
-
     fn is_nothing(&self, laned: &Laned<H>) -> bool {
         laned.batch.is_empty()
     }
@@ -155,82 +138,6 @@ impl<H: Host> Writer<H, Laned<H>> for DynamicWriter<H> {
     }
 }
 
-struct PartitionedWriter<H: Host> {
-    context: Context<H>,
-    step: StepId,
-    written_as: StepId,
-    sink: Arc<dyn PartitionedSink<H>>,
-    parts: BTreeMap<usize, Part<H>>,
-    /// The parts that were written to in the epoch at hand.
-    changed: BTreeSet<usize>,
-}
-
-impl<H: Host> PartitionedWriter<H> {
-    fn part(&mut self, scope: H::Scope<'_>, partition: usize) -> Result<&mut Part<H>, Failure<H>> {
-        match self.parts.entry(partition) {
-            Entry::Occupied(part) => Ok(part.into_mut()),
-            Entry::Vacant(place) => {
-                let name = &self.context.partitions(&self.step)[partition].part;
-                let part = self.sink.build_part(scope, &self.step, name, None)?;
-                Ok(place.insert(Open::new(&self.context, &self.written_as, part)))
-            }
-        }
-    }
-}
-
-impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
-    const IS_KEPT: bool = true;
-
-    fn is_nothing(&self, parcel: &Parcel<Batch<H>>) -> bool {
-        parcel.batch.is_empty()
-    }
-
-    fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<Batch<H>>) -> Result<(), Failure<H>> {
-        let items = parcel.batch.into_rows(scope);
-        self.changed.insert(parcel.partition);
-        self.part(scope, parcel.partition)?
-            .get()
-            .write_batch(scope, items)?;
-        self.context.shared.room.give_back(parcel.weight);
-        Ok(())
-    }
-
-    fn restore(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
-        for (name, saved) in self.context.take_restored(&self.step) {
-            let parts = self.context.partitions(&self.step);
-            let Some(partition) = parts.iter().position(|assigned| assigned.part == name) else {
-                continue;
-            };
-            let part = self
-                .sink
-                .build_part(scope, &self.step, &name, Some(&saved))?;
-            let part = Open::new(&self.context, &self.written_as, part);
-            self.parts.insert(partition, part);
-        }
-        Ok(())
-    }
-
-    fn changes(&mut self, scope: H::Scope<'_>) -> Result<Vec<Change>, Failure<H>> {
-        let mut changes = Vec::new();
-        for partition in std::mem::take(&mut self.changed) {
-            let Some(part) = self.parts.get_mut(&partition) else {
-                continue;
-            };
-            if let Some(saved) = part.get().snapshot(scope)? {
-                let name = self.context.partitions(&self.step)[partition].part.clone();
-                changes.push((name, Some(saved)));
-            }
-        }
-        Ok(changes)
-    }
-
-    fn close(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
-        std::mem::take(&mut self.parts)
-            .into_values()
-            .try_for_each(|mut part| part.close(scope))
-    }
-}
-
 /// Builds the operator around a writer. It is complete only when the writer has
 /// been closed, so a run can't end before.
 fn write<H, C, P, W>(
@@ -245,7 +152,8 @@ fn write<H, C, P, W>(
     P: ParallelizationContract<Time, C>,
     W: Writer<H, C> + 'static,
 {
-    let mut builder = OperatorBuilder::new(format!("{}.write", operator.id), up.scope());
+    let scope = up.scope();
+    let mut builder = OperatorBuilder::new(format!("{}.write", operator.id), scope);
     let mut input = builder.new_input(up, pact);
     builder.set_notify_for(0, FrontierInterest::Always);
     if let Some(recorder) = &context.recorder {
@@ -255,29 +163,37 @@ fn write<H, C, P, W>(
     let context = context.clone();
     let step = operator.written_as.clone();
     let id = operator.id.clone();
+    let address = builder.operator_info().address;
+    let waker = scope.activator_for(address);
+    context.wakers.borrow_mut().push(waker);
     H::attach(|scope| {
-        if let Err(failure) = writer.restore(scope) {
+        if let Err(failure) = writer.open(scope) {
             context.fail(scope, &step, failure);
         }
     });
     builder.build_reschedule(move |capabilities| {
         // Held until what was written is recorded.
         let mut held = capabilities;
-        let records = W::IS_KEPT && context.recorder.is_some();
-        let mut epochs = InEpochs::new(context.shared.first_epoch, records);
+        let mut epochs = InEpochs::new(context.shared.first_epoch, writer.is_in_epochs());
+        let mut told = (context.shared.first_epoch, false);
         let mut is_closed = false;
         move |frontiers| {
             epochs.add(receive(&mut input));
             let frontier = frontiers[0].frontier().first().copied();
-            let has_ended = frontier.is_none() && !is_closed;
+            if is_closed {
+                return false;
+            }
             if context.is_halted() {
                 held.clear();
                 epochs.clear();
-                return !is_closed;
+                return true;
             }
+            let has_ended = frontier.is_none();
             let todo: Vec<_> = std::iter::from_fn(|| epochs.next(frontier)).collect();
-            if !todo.is_empty() || has_ended {
-                let work = |scope: H::Scope<'_>| -> Result<(), Failure<H>> {
+            let last = epochs.open();
+            let publishable = context.publishable();
+            if !todo.is_empty() || has_ended || !writer.has_published(publishable) {
+                let work = |scope: H::Scope<'_>| -> Result<bool, Failure<H>> {
                     for next in todo {
                         match next {
                             Next::Take(arrival) => {
@@ -286,24 +202,30 @@ fn write<H, C, P, W>(
                             Next::Close(epoch) => record(&context, scope, &id, epoch, &mut writer)?,
                         }
                     }
-                    if has_ended {
-                        writer.close(scope)
-                    } else {
-                        Ok(())
+                    writer.publish(scope, publishable)?;
+                    let is_done = has_ended && writer.has_published(last);
+                    if is_done {
+                        writer.close(scope)?;
                     }
+                    Ok(is_done)
                 };
-                H::attach(|scope| {
-                    if let Err(failure) = work(scope) {
-                        context.fail(scope, &step, failure);
-                    }
+                H::attach(|scope| match work(scope) {
+                    Ok(is_done) => is_closed = is_done,
+                    Err(failure) => context.fail(scope, &step, failure),
                 });
             }
+            if context.is_halted() {
+                return true;
+            }
+            if told != (last, has_ended) {
+                told = (last, has_ended);
+                writer.tell_prepared(last, has_ended);
+            }
             for held in &mut held {
-                held.downgrade(&epochs.open().0);
+                held.downgrade(&last.0);
             }
             if has_ended {
                 held.clear();
-                is_closed = true;
             }
             !is_closed
         }
@@ -336,8 +258,9 @@ fn record<H: Host, C, W: Writer<H, C>>(
     epoch: Epoch,
     writer: &mut W,
 ) -> Result<(), Failure<H>> {
+    let changes = writer.close_epoch(scope, epoch)?;
     if let Some(recorder) = &context.recorder {
-        recorder.record(step, epoch, writer.changes(scope)?);
+        recorder.record(step, epoch, changes);
     }
     Ok(())
 }

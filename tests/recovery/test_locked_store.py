@@ -1,0 +1,39 @@
+"""Another program has a file of the store locked, as one that makes a backup has."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.counting import expected, written
+from tests.recovery.watching import committed, length, wait_until
+
+ITEMS = 2000
+SLOW = {"BATCH": "5", "PAUSE": "0.02", "ITEMS": str(ITEMS)}
+
+HELD_FOR = 6
+"""How many seconds; engines that give up often do so after five."""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_locked_file_is_waited_for(counting, number):
+    """D20: once, a dataflow died of its backup. It goes on, and commits what it did."""
+    with counting.start("locked", **SLOW, interval="0.05") as process:
+        wait_until(lambda: committed(counting.store) > 0, process)
+        path = counting.store / f"part-{number}.sqlite3"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            until = time.monotonic() + HELD_FOR
+            before = length(counting)
+            wait_until(lambda: length(counting) > before + 100, process)
+            last = committed(counting.store)
+            wait_until(lambda: time.monotonic() > until, process)
+            # Nothing was committed, or the test shows nothing.
+            assert committed(counting.store) == last
+        wait_until(lambda: committed(counting.store) > last, process)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert written(counting.out) == expected(ITEMS)

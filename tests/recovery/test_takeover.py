@@ -1,0 +1,77 @@
+"""Two runs on one store: a second waits for no one, unless the first stands still."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+
+import pytest
+
+from tests.counting import expected, written
+from tests.recovery.watching import inspected, length, wait_until
+
+SLOW = {"BATCH": "5", "PAUSE": "0.01"}
+FAST = {"BATCH": "50", "PAUSE": "0"}
+
+IN_USE = (
+    "millstream: the recovery store is in use by generation 1, which is still writing "
+    "to it; stop that execution first, or use another store\n"
+)
+# Which of the two says it depends on who looks first, the writer or the heartbeat.
+TAKEN_OVER = (
+    r"millstream: This run may no longer write to `.+`: another run has taken the store "
+    r"over \(generation 2; ours is 1\)\.\n"
+    r"|millstream: this execution is generation 1, and generation 2 has taken its "
+    r"recovery store over, as it seemed to have stopped; nothing more was written\n"
+)
+
+
+def ended(process):
+    """The exit code and standard error of a run."""
+    _, err = process.communicate(timeout=40)
+    return process.returncode, err
+
+
+def test_run_that_is_alive_keeps_the_store(counting):
+    """D6: once, both ran."""
+    with counting.start("first", **SLOW) as first:
+        wait_until(lambda: length(counting) > 100, first)
+        with counting.start("second", **FAST) as second:
+            assert ended(second) == (73, IN_USE)
+        assert ended(first) == (0, "")
+    assert written(counting.out) == expected()
+
+
+@pytest.mark.parametrize("wakes", ["in-between", "afterwards"])
+def test_run_that_was_stopped_is_taken_over(counting, wakes):
+    """D6: what it still has on its way reaches its sinks, and never the store."""
+    with counting.start("first", **SLOW) as first:
+        wait_until(lambda: length(counting) > 100, first)
+        first.send_signal(signal.SIGSTOP)
+        before = length(counting)
+        pace = FAST if wakes == "afterwards" else SLOW
+        with counting.start("second", **pace) as second:
+            wait_until(lambda: length(counting) > before + 100, second)
+            if wakes == "in-between":
+                first.send_signal(signal.SIGCONT)
+                code, err = ended(first)
+            assert ended(second) == (0, "")
+        finished = inspected(counting.store)
+        assert [each["execution"] for each in finished["executions"]] == [1, 2]
+        if wakes == "afterwards":
+            assert written(counting.out) == expected()
+            first.send_signal(signal.SIGCONT)
+            code, err = ended(first)
+    assert code == 73
+    assert re.fullmatch(TAKEN_OVER, err), err
+    assert inspected(counting.store) == finished
+    # Nothing is missing, and nothing is there that doesn't belong there.
+    assert set(written(counting.out)) == set(expected())
+    with counting.start("third", **FAST) as third:
+        assert ended(third) == (0, "")
+    counts = Counter(written(counting.out))
+    if wakes == "afterwards":
+        # What came too late is cut off.
+        assert counts == Counter(expected())
+    assert set(counts) == set(expected())

@@ -332,6 +332,7 @@ class TestParseArgs:
             "workers_per_process": 1,
             "process_id": None,
             "addresses": None,
+            "drain_timeout": timedelta(seconds=25),
             "alias": None,
             "drop": None,
         }

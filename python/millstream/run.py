@@ -11,8 +11,8 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 | 72 | the recovery store was written by a later version |
 | 73 | the recovery store is in use by another run |
 | 74 | the recovery store can't be read or written |
-| 76 | the recovery store is damaged, incomplete, or not there |
-| 78 | the recovery store doesn't go with the dataflow |
+| 76 | the recovery store is damaged or not there, or doesn't know an output |
+| 78 | the recovery store doesn't go with the dataflow, or its classes of state |
 | 130 | interrupted by Ctrl-C; 143 if by SIGTERM |
 | 141 | nobody reads standard output any more |
 

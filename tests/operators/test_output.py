@@ -83,8 +83,8 @@ class Neither(Sink):
 def test_needs_a_sink(sink, got):
     up = op.input("inp", Dataflow("flow"), TestingSource([]))
     message = (
-        "`sink` of step `flow.out` must be a `FixedPartitionedSink` "
-        f"or a `DynamicSink`; got {got}"
+        "`sink` of step `flow.out` must be a `FixedPartitionedSink`, "
+        f"a `TwoPhaseSink` or a `DynamicSink`; got {got}"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         op.output("out", up, sink)

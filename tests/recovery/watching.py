@@ -21,17 +21,17 @@ def wait_until(condition, process):
         time.sleep(0.02)
 
 
-def inspected(store):
-    """What the command `inspect` tells of a store."""
+def inspected(store, *command):
+    """What `inspect` tells of a store; it is started by some command."""
     args = ("-m", "millstream.recovery", "inspect", str(store), "--json")
-    code, out, err = finished(*args, folder=HERE)
+    code, out, err = finished(*args, folder=HERE, command=command)
     assert (code, err) == (0, "")
     return json.loads(out)
 
 
-def committed(store):
+def committed(store, *command):
     """The last epoch of the last run that counts."""
-    executions = inspected(store)["executions"]
+    executions = inspected(store, *command)["executions"]
     return executions[-1]["committed_epoch"] or 0 if executions else 0
 
 

@@ -23,6 +23,7 @@ use millstream_engine::run::Settings;
 use millstream_recovery::store::init;
 use tempfile::TempDir;
 
+use crate::committing::{CommittingFiles, names, seen};
 use crate::integers::{
     Builder, IntFailure, Integers, Value, Values, Word, number, pair, read_number,
 };
@@ -246,6 +247,7 @@ fn attempt() {
     let numbers = flow.source("in", source);
     let counts = flow.stateful("count", numbers, Count);
     flow.sink("out", counts, Files(directory.join("out")));
+    flow.sink("ready", counts, CommittingFiles(directory.join("ready")));
     let settings = Settings {
         workers,
         epoch_interval: Duration::from_millis(pick([0, 1, 5])),
@@ -300,7 +302,7 @@ fn start(directory: &Path, seed: u64, kill_at: Option<(&str, u64)>) -> ExitStatu
 fn crash_twice(call: &str, calls: u64, seed: u64) -> u64 {
     const SIGKILL: i32 = 9;
     let directory = TempDir::new().unwrap();
-    for folder in ["store", "out"] {
+    for folder in ["store", "out", "ready"] {
         fs::create_dir(directory.path().join(folder)).unwrap();
     }
     init(&directory.path().join("store"), 2).unwrap();
@@ -312,9 +314,16 @@ fn crash_twice(call: &str, calls: u64, seed: u64) -> u64 {
         // strace dies as the process does that it watches.
         kills +=
             u64::from(status.signal() == Some(SIGKILL) || status.code() == Some(128 + SIGKILL));
+        // What can be seen at any time is right, and there once.
+        let lines = sorted(seen(&directory.path().join("ready")));
+        let is_right = lines.iter().all(|line| expected().contains(line));
+        assert!(
+            is_right && lines.is_sorted_by(|one, other| one < other),
+            "{lines:?}"
+        );
     }
     start(directory.path(), draw.below(u64::MAX), None);
-    let mut lines: Vec<i64> = ["x", "y"]
+    let lines: Vec<i64> = ["x", "y"]
         .iter()
         .filter_map(|part| fs::read_to_string(directory.path().join("out").join(part)).ok())
         .flat_map(|text| {
@@ -323,17 +332,31 @@ fn crash_twice(call: &str, calls: u64, seed: u64) -> u64 {
                 .collect::<Vec<_>>()
         })
         .collect();
-    lines.sort_unstable();
-    assert_eq!(lines, expected(), "wrong after {call}, seed {seed}");
+    assert_eq!(sorted(lines), expected(), "wrong after {call}, seed {seed}");
+    let ready = directory.path().join("ready");
+    assert_eq!(
+        sorted(seen(&ready)),
+        expected(),
+        "wrong after {call}, seed {seed}"
+    );
+    let left_behind = names(&ready).iter().any(|name| name.starts_with('.'));
+    assert!(!left_behind, "{call}, seed {seed}: {:?}", names(&ready));
     kills
 }
 
-/// The calls by which a store changes files, and about how many there are in an attempt.
-const CALLS: [(&str, u64); 4] = [
+fn sorted(mut lines: Vec<i64>) -> Vec<i64> {
+    lines.sort_unstable();
+    lines
+}
+
+/// The calls by which a store and the sinks change files, and about how many there are in an
+/// attempt.
+const CALLS: [(&str, u64); 5] = [
     ("pwrite64", 160),
     ("fsync", 60),
     ("ftruncate", 8),
     ("unlink", 4),
+    ("rename", 30),
 ];
 
 fn sample(seeds: std::ops::Range<u64>) -> u64 {

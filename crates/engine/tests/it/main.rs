@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod committing;
 mod crash;
 mod endings;
 mod flow_control;

@@ -4,14 +4,15 @@ Two partitions bring items of some keys; each key counts its items over both, an
 a line for each. How many items come at once, and how long a partition then sleeps, is
 up to the environment, so that a replay falls into other epochs than the first attempt.
 
-With ``PACKAGE=bytewax`` in the environment, the same dataflow is one of that package, and
-the tests that start it run it there: an engine that is known to count twice after two
-crashes shows whether these tests would notice.
+With ``PACKAGE=bytewax`` in the environment, the same dataflow is one of that package,
+and the tests that start it run it there: an engine that is known to count twice after
+two crashes shows whether these tests would notice.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,8 @@ PACKAGE = os.environ.get("PACKAGE", "millstream")
 ITEMS = int(os.environ.get("ITEMS", "3000"))
 BATCH = int(os.environ.get("BATCH", "10"))
 PAUSE = timedelta(seconds=float(os.environ.get("PAUSE", "0.001")))
+SLEEP = float(os.environ.get("SLEEP", "0"))
+"""How many seconds a batch takes, which no clock has a part in."""
 WIDTH = int(os.environ.get("WIDTH", "1"))
 """How many characters the state of a key has at least."""
 KEYS = 7
@@ -42,7 +45,8 @@ class Numbers(inputs.StatefulSourcePartition):
             raise StopIteration
         first = self.position
         self.position = min(first + BATCH, ITEMS)
-        self.awake = datetime.now(timezone.utc) + PAUSE
+        self.awake = datetime.now(timezone.utc) + PAUSE if PAUSE else None
+        time.sleep(SLEEP)
         return list(range(first, self.position))
 
     def next_awake(self):

@@ -3,6 +3,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from millstream.cluster import ClusterConfig
 from millstream.dataflow import Dataflow
 from millstream.recovery import RecoveryConfig
 
@@ -14,6 +15,7 @@ __all__ = [
     "export_store",
     "import_store",
     "init_store",
+    "init_tls",
     "inspect_store",
     "physical",
     "repartition_store",
@@ -36,6 +38,7 @@ def cluster_main(
     epoch_interval: timedelta | None = None,
     recovery_config: RecoveryConfig | None = None,
     worker_count_per_proc: int | None = None,
+    cluster_config: ClusterConfig | None = None,
     optimize: bool | None = None,
 ) -> None: ...
 def cli_main(
@@ -46,6 +49,7 @@ def cli_main(
     addresses: Sequence[str] | None = None,
     epoch_interval: timedelta | None = None,
     recovery_config: RecoveryConfig | None = None,
+    cluster_config: ClusterConfig | None = None,
     optimize: bool | None = None,
 ) -> None: ...
 def physical(
@@ -53,6 +57,7 @@ def physical(
 ) -> list[tuple[str, list[str], list[str], list[str]]]: ...
 def drain() -> None: ...
 def init_store(directory: Path, partitions: int) -> None: ...
+def init_tls(directory: Path, processes: int) -> None: ...
 def inspect_store(directory: Path) -> dict[str, Any]: ...
 def verify_store(directory: Path) -> tuple[int, list[str]]: ...
 def repartition_store(from_: Path, to: Path, partitions: int) -> int: ...

@@ -16,10 +16,11 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
-from millstream.errors import StoreError
+from millstream.errors import ClusterError, StoreError
 
 __all__ = [
     "DRAIN_AT_MOST",
+    "LAUNCHED",
     "UsageError",
     "drain_at_signals",
     "end_at_second_interrupt",
@@ -64,15 +65,31 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         _report(_INTERRUPT)
         code = _INTERRUPTED
-    except StoreError as ex:
+    except (StoreError, ClusterError) as ex:
         _flush_or_abandon_stdout()
-        sys.stderr.write(f"millstream: {ex}\n")
+        if not (isinstance(ex, ClusterError) and _is_for_another_to_tell(ex)):
+            sys.stderr.write(f"millstream: {ex}\n")
         code = ex.exit_code
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
         code = _report_failure(ex)
     else:
         code = 0
     return code
+
+
+LAUNCHED = "MILLSTREAM_LAUNCHED"
+"""The variable by which a process knows that its parent has started several."""
+
+
+def _is_for_another_to_tell(error: ClusterError) -> bool:
+    """Whether another process, of those that have one standard error, says the same."""
+    if LAUNCHED not in os.environ or error.process is None:
+        return False
+    if not error.is_loss:
+        # Whoever has failed says so itself.
+        return True
+    first = 1 if error.process == 0 else 0
+    return os.environ.get("MILLSTREAM_PROCESS_ID") != str(first)
 
 
 def end_at_second_interrupt() -> None:
@@ -100,7 +117,7 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
     """
 
     def begin(signal_number: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in drained:
             signal.signal(number, _exit_at_once)
         drain()
         what = f"not drained within {timeout.total_seconds():g} s"
@@ -108,9 +125,10 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
         end.daemon = True
         end.start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, begin)
+    both = (signal.SIGTERM, signal.SIGINT)
+    drained = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
+    for number in drained:
+        signal.signal(number, begin)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
@@ -119,7 +137,7 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
-    _end(signal_number, _INTERRUPT)
+    _end(signal_number, _INTERRUPT if signal_number == signal.SIGINT else "terminated")
 
 
 def _end(signal_number: int, what: str) -> NoReturn:

@@ -5,6 +5,7 @@ error that names the step, with its own traceback.
 """
 
 __all__ = [
+    "ClusterError",
     "InconsistentPartitionsError",
     "InvalidDataflowError",
     "MillstreamRuntimeError",
@@ -30,6 +31,19 @@ class InvalidDataflowError(MillstreamRuntimeError, ValueError):
 
     Raised by the entry points before anything is opened.
     """
+
+
+class ClusterError(MillstreamRuntimeError):
+    """Processes didn't come together, or another one is lost or has failed."""
+
+    exit_code: int = 75
+    """What the command line ends with."""
+
+    process: int | None = None
+    """The number of the process that is lost or has failed."""
+
+    is_loss: bool = False
+    """Whether it is lost, and can't say why itself."""
 
 
 class StoreError(Exception):

@@ -105,7 +105,8 @@ class FixedPartitionedSink(_PartitionedSink[X], Generic[X, S]):
         Returns:
             The state to begin with, or None for none. The store has it before
             anything is written, so the next execution gets it as `resume_state` even
-            if this one dies at once.
+            if this one dies at once. A sink that refuses what it finds should return
+            one, or it would refuse its own after such a crash.
         """
         return None
 
@@ -209,17 +210,18 @@ class TwoPhaseSink(_PartitionedSink[X], Generic[X, P]):
         >>> from millstream.outputs import TwoPhaseSink, TwoPhaseSinkPartition
         >>> from millstream.testing import TestingSource, run_main
         >>> waiting, seen = {}, {}
-        >>> class Table(TwoPhaseSinkPartition[int, int]):
-        ...     def __init__(self):
+        >>> class Table(TwoPhaseSinkPartition[int, tuple[int, int]]):
+        ...     def __init__(self, execution):
+        ...         self.execution = execution
         ...         self.values = []
         ...
         ...     def write_batch(self, values):
         ...         self.values.extend(values)
         ...
         ...     def prepare(self, epoch):
-        ...         waiting[epoch] = self.values
+        ...         waiting[self.execution, epoch] = self.values
         ...         self.values = []
-        ...         return epoch
+        ...         return self.execution, epoch
         ...
         ...     def commit(self, prepared):
         ...         if prepared in waiting:
@@ -230,19 +232,21 @@ class TwoPhaseSink(_PartitionedSink[X], Generic[X, P]):
         ...
         ...     def recover(self, prepared):
         ...         super().recover(prepared)
-        ...         waiting.clear()
-        >>> class Database(TwoPhaseSink[int, int]):
+        ...         for execution, epoch in list(waiting):
+        ...             if execution < self.execution:
+        ...                 del waiting[execution, epoch]
+        >>> class Database(TwoPhaseSink[int, tuple[int, int]]):
         ...     def list_parts(self):
         ...         return ["table"]
         ...
-        ...     def build_part(self, step_id, for_part):
-        ...         return Table()
+        ...     def build_part(self, step_id, for_part, execution):
+        ...         return Table(execution)
         >>> flow = Dataflow("two_phases")
         >>> numbers = op.input("numbers", flow, TestingSource([("a", 1), ("b", 2)]))
         >>> op.output("out", numbers, Database())
         >>> run_main(flow)
         >>> seen
-        {1: [1, 2]}
+        {(0, 1): [1, 2]}
     """
 
     def claim_part(self, step_id: str, for_part: str) -> None:  # noqa: ARG002
@@ -258,12 +262,16 @@ class TwoPhaseSink(_PartitionedSink[X], Generic[X, P]):
         return
 
     @abstractmethod
-    def build_part(self, step_id: str, for_part: str) -> TwoPhaseSinkPartition[X, P]:
+    def build_part(
+        self, step_id: str, for_part: str, execution: int
+    ) -> TwoPhaseSinkPartition[X, P]:
         """Open a partition.
 
         Args:
             step_id: The full id of the output step.
             for_part: One of the names that `list_parts` gave.
+            execution: The number of this execution. With one store, a later execution
+                has a greater one; without a store it is 0.
 
         Returns:
             The partition.

@@ -36,6 +36,7 @@ from typing_extensions import Self
 from millstream._engine import cli_main
 from millstream._exit import (
     DRAIN_AT_MOST,
+    LAUNCHED,
     drain_at_signals,
     end_at_second_interrupt,
     exit_code_of,
@@ -43,6 +44,8 @@ from millstream._exit import (
 from millstream._exit import UsageError as _UsageError
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
+from millstream._launch import launch
+from millstream.cluster import ClusterConfig
 from millstream.errors import InvalidDataflowError
 from millstream.recovery import RecoveryConfig
 
@@ -50,6 +53,10 @@ __all__ = ["cli_main"]
 
 _MOST_WORKERS = 1024
 """The engine refuses more, too; here it is a mistake in calling the command."""
+
+
+_MOST_PROCESSES = 256
+"""More are most likely a slip of the finger."""
 
 
 class _ArgumentParser(argparse.ArgumentParser):
@@ -140,6 +147,15 @@ def _parse_worker_count(text: str) -> int:
     return _parse_whole_number(text, allowed, f"from 1 to {_MOST_WORKERS}")
 
 
+def _parse_process_count(text: str) -> int:
+    allowed = range(1, _MOST_PROCESSES + 1)
+    return _parse_whole_number(text, allowed, f"from 1 to {_MOST_PROCESSES}")
+
+
+def _parse_restarts(text: str) -> int:
+    return _parse_whole_number(text, range(sys.maxsize), "from 0 on")
+
+
 def _parse_process_id(text: str) -> int:
     return _parse_whole_number(text, range(sys.maxsize), "from 0 on")
 
@@ -159,7 +175,7 @@ def _parse_alias(text: str) -> tuple[str, str]:
 
 
 def _parse_addresses(text: str) -> list[str]:
-    """Read ``host:port`` addresses with ``;`` between them.
+    """Read ``host:port`` or ``unix:path`` addresses with ``;`` between them.
 
     Examples:
         >>> _parse_addresses("localhost:2101;localhost:2102")
@@ -173,6 +189,8 @@ def _parse_addresses(text: str) -> list[str]:
 
 
 def _is_address(text: str) -> bool:
+    if text.startswith("unix:/"):
+        return True
     host, _, port = text.rpartition(":")
     return bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
 
@@ -250,7 +268,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         env="MILLSTREAM_PROCESS_ID",
         type=_parse_process_id,
         metavar="N",
-        help="which of the addresses is this process, from 0 (not in this version)",
+        help="which of the addresses is this process, from 0",
     )
     parser.add_argument(
         "-a",
@@ -259,7 +277,64 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         env="MILLSTREAM_ADDRESSES",
         type=_parse_addresses,
         metavar="HOST:PORT;...",
-        help="addresses of all processes (not in this version)",
+        help="addresses of all processes",
+    )
+    parser.add_argument(
+        "-p",
+        "--processes",
+        action=_EnvDefault,
+        env="MILLSTREAM_PROCESSES",
+        type=_parse_process_count,
+        metavar="N",
+        help="start N processes on this host",
+    )
+    parser.add_argument(
+        "--restart",
+        action=_EnvDefault,
+        env="MILLSTREAM_RESTART",
+        type=_parse_restarts,
+        default=0,
+        metavar="N",
+        help="with -p and -r: start all again, up to N times, when a process is lost",
+    )
+    parser.add_argument(
+        "--secret-file",
+        action=_EnvDefault,
+        env="MILLSTREAM_CLUSTER_SECRET_FILE",
+        type=Path,
+        metavar="FILE",
+        help="a secret that all processes of a cluster share",
+    )
+    parser.add_argument(
+        "--tls",
+        action=_EnvDefault,
+        env="MILLSTREAM_CLUSTER_TLS",
+        type=Path,
+        metavar="DIR",
+        help="certificates of a cluster, as `python -m millstream.cluster` makes them",
+    )
+    parser.add_argument(
+        "--insecure-cluster",
+        action="store_true",
+        help="let anybody who reaches the addresses run code here",
+    )
+    parser.add_argument(
+        "--join-timeout",
+        action=_EnvDefault,
+        env="MILLSTREAM_JOIN_TIMEOUT",
+        type=_parse_timedelta,
+        default=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="how long the other processes may take to come; 60 by default",
+    )
+    parser.add_argument(
+        "--peer-timeout",
+        action=_EnvDefault,
+        env="MILLSTREAM_PEER_TIMEOUT",
+        type=_parse_timedelta,
+        default=timedelta(seconds=10),
+        metavar="SECONDS",
+        help="how long another process may be silent until it is lost; 10 by default",
     )
     parser.add_argument(
         "--drain-timeout",
@@ -292,7 +367,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.process_id is not None and args.addresses is None:
         args.addresses = _addresses_of_hosts()
     _check_cluster(args.process_id, args.addresses)
-    _refuse_what_is_not_there_yet(args)
+    _check_processes(args)
     return args
 
 
@@ -348,15 +423,41 @@ def _check_cluster(process_id: int | None, addresses: list[str] | None) -> None:
         raise _UsageError(msg)
 
 
-def _refuse_what_is_not_there_yet(args: argparse.Namespace) -> None:
-    if args.addresses is not None:
+def _check_processes(args: argparse.Namespace) -> None:
+    if LAUNCHED in os.environ:
+        args.processes = None
+        args.restart = 0
+    if args.addresses is not None and args.process_id is None:
         msg = (
-            "this version can't run in several processes yet; use "
-            "`-w/--workers-per-process`, leave out `-i/--process-id` and "
-            "`-a/--addresses`, and unset `MILLSTREAM_PROCESS_ID`, "
-            "`MILLSTREAM_POD_NAME` and `MILLSTREAM_ADDRESSES`"
+            f"{len(args.addresses)} addresses need to know which of them is this "
+            "process: give `-i/--process-id` or `MILLSTREAM_PROCESS_ID`"
         )
         raise _UsageError(msg)
+    if args.processes is not None and args.addresses is not None:
+        msg = (
+            "`-p/--processes` starts processes on this host; on several hosts, start "
+            "each with `-i/--process-id` and `-a/--addresses`"
+        )
+        raise _UsageError(msg)
+    if args.restart and (args.processes is None or args.recovery_directory is None):
+        msg = (
+            "`--restart` needs `-p/--processes`, the processes that it starts again, "
+            "and `-r/--recovery-directory`, what they go on from"
+        )
+        raise _UsageError(msg)
+    if args.secret_file is not None and args.tls is not None:
+        msg = "give either `--secret-file` or `--tls`, and not both"
+        raise _UsageError(msg)
+
+
+def _cluster_config(args: argparse.Namespace) -> ClusterConfig:
+    return ClusterConfig(
+        secret_file=args.secret_file,
+        tls_dir=args.tls,
+        insecure=args.insecure_cluster,
+        join_timeout=args.join_timeout,
+        peer_timeout=args.peer_timeout,
+    )
 
 
 def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
@@ -371,6 +472,9 @@ def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.processes is not None:
+        argv, store = sys.argv[1:], args.recovery_directory
+        sys.exit(launch(argv, args.processes, args.restart, store))
     flow = _locate_dataflow(*_prepare_import(args.import_str))
     if args.recovery_directory is not None:
         drain_at_signals(args.drain_timeout)
@@ -378,8 +482,11 @@ def _run(args: argparse.Namespace) -> None:
         cli_main(
             flow,
             workers_per_process=args.workers_per_process,
+            process_id=args.process_id,
+            addresses=args.addresses,
             epoch_interval=args.snapshot_interval,
             recovery_config=_recovery_config(args),
+            cluster_config=_cluster_config(args),
         )
     except InvalidDataflowError as ex:
         raise _UsageError(ex) from None

@@ -6,6 +6,9 @@ before, so that a replay falls into other epochs.
 
 A point is tried alone, and followed by a second crash early in the next attempt: what
 the first one left behind must not count, however the replay of it ended.
+
+With ``PACKAGE=bytewax CRASH_POINT_SEEDS=40`` in the environment, the points of
+``pwrite64`` find wrong output (see `counting.py`): so they are points that matter.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ FEW = "600"
 SEEDS = int(os.environ.get("CRASH_POINT_SEEDS", "2"))
 """How many points of each call, and how it goes on; many more at night."""
 
-POINTS = [("pwrite64", 120), ("fsync", 60), ("ftruncate", 10), ("unlink", 4)]
+POINTS = {"pwrite64": 80, "fsync": 20, "ftruncate": 10, "unlink": 4}
+"""How many calls one thread makes at least, also where all is a single epoch."""
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +46,11 @@ def kill_at(strace, call, number):
 
 
 @pytest.mark.parametrize("crashes", [1, 2], ids=["alone", "followed"])
-@pytest.mark.parametrize(("call", "calls"), POINTS, ids=[call for call, _ in POINTS])
+@pytest.mark.parametrize("call", POINTS)
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_killed_at_calls(counting, tally, strace, call, calls, seed, crashes):
+def test_killed_at_calls(counting, tally, strace, *, call, seed, crashes):
     draw = random.Random(repr((call, seed)))  # noqa: S311 # Not for secrets.
-    points = [draw.randrange(1, calls) for _ in range(2)][:crashes]
+    points = [draw.randrange(1, POINTS[call]) for _ in range(2)][:crashes]
     killed = []
     for attempt, number in enumerate(points):
         with counting.start(

@@ -140,6 +140,55 @@ def test_any_plain_class_will_do(again):
     assert again(Frozen(3)) == Frozen(3)
 
 
+class Node(VersionedState):
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, _pickled])
+def test_state_may_refer_to_itself(again):
+    node = again(Node())
+    assert isinstance(node.itself, Node)
+    if again is not copy.copy:
+        assert node.itself is node
+
+
+@pytest.mark.parametrize("base", [list, dict, str, int])
+def test_state_is_nothing_but_its_fields(base):
+    with pytest.raises(TypeError) as raised:
+        type("Odd", (VersionedState, base), {})
+    assert str(raised.value) == (
+        "`Odd` can't be a `VersionedState`, which is its fields and nothing else: have "
+        "the `list`, `dict` or the like in a field"
+    )
+
+
+@pytest.mark.parametrize("method", ["__getstate__", "__setstate__", "__reduce__"])
+def test_state_has_no_other_way_to_be_pickled(method):
+    with pytest.raises(TypeError) as raised:
+        type("Odd", (VersionedState,), {method: dict})
+    assert str(raised.value) == (
+        f"`Odd` can't be a `VersionedState` with a `{method}` of its own: its fields "
+        "are kept by their names"
+    )
+
+
+def test_migrate_may_not_know_a_version(versions):
+    kept = pickle.dumps(versions.use(First)(2))
+
+    class Third(Second):
+        STATE_VERSION = 3
+
+        @classmethod
+        def migrate(cls, version, fields):
+            return super(Second, cls).migrate(version, fields)
+
+    versions.use(Third)
+    with pytest.raises(StateVersionError) as raised:
+        pickle.loads(kept)  # noqa: S301
+    assert "; let its `migrate` know that version, or give" in str(raised.value)
+
+
 def count(clicks, page):
     cls = sys.modules[__name__].Clicks
     clicks = clicks or cls()

@@ -12,6 +12,8 @@ use std::time::Duration;
 use timely::scheduling::activate::Activator;
 
 use crate::clock::Clock;
+use crate::cluster::Place;
+use crate::cluster::member::Member;
 use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
@@ -26,10 +28,16 @@ use crate::room::Room;
 /// What all workers of a process share.
 pub(crate) struct Shared<H: Host> {
     pub(crate) halt: Halt<H>,
+    /// Which part of a cluster this process is.
+    pub(crate) place: Place,
+    /// What it is to the other processes, if there are any.
+    pub(crate) member: Option<Arc<Member>>,
     pub(crate) room: Room,
     pub(crate) epochs: EpochBoard,
     /// The epoch in which the run begins.
     pub(crate) first_epoch: Epoch,
+    /// The number of this run on its store, from 1; zero if there is none.
+    pub(crate) execution: u64,
     /// The last epoch that is kept; zero if none is of this run.
     pub(crate) committed: AtomicU64,
     /// The last epoch that two-phase sinks are to publish; zero if none is of this run.
@@ -102,6 +110,16 @@ impl<H: Host> Clone for Context<H> {
 impl<H: Host> Context<H> {
     pub(crate) fn is_halted(&self) -> bool {
         self.shared.halt.is_raised()
+    }
+
+    /// Gives back room that a process took for what has arrived here.
+    pub(crate) fn give_back(&self, process: usize, weight: usize) {
+        match &self.shared.member {
+            Some(member) if process != self.shared.place.process => {
+                member.give_back(process, weight);
+            }
+            _ => self.shared.room.give_back(weight),
+        }
     }
 
     /// Whether the sources are to stop where they are.
@@ -183,7 +201,10 @@ impl<H: Host> Context<H> {
             Error::Internal(_)
             | Error::Plan(_)
             | Error::Recovery(_)
-            | Error::PartitionGone { .. } => {}
+            | Error::PartitionGone { .. }
+            | Error::Join(_)
+            | Error::PeerLost { .. }
+            | Error::Peer(_) => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use millstream_recovery::session::SessionError;
 
+use crate::cluster::{Cause, CauseKind, JoinError};
 use crate::host::{Failure, Host};
 use crate::physical::PhysicalOperator;
 use crate::plan::{PlanError, StepId};
@@ -33,6 +34,17 @@ pub enum Error<H: Host> {
         /// The partition.
         partition: String,
     },
+    /// The processes of the cluster did not come together.
+    Join(JoinError),
+    /// Another process is lost.
+    PeerLost {
+        /// Which.
+        process: usize,
+        /// How that shows.
+        why: String,
+    },
+    /// The run has stopped for a reason that another process has.
+    Peer(Cause),
     /// A defect of the engine itself.
     Internal(String),
 }
@@ -45,6 +57,42 @@ impl<H: Host> Error<H> {
             worker: None,
             failure,
         }
+    }
+}
+
+impl<H: Host> Error<H> {
+    pub(crate) fn peer_lost(process: usize, why: String) -> Self {
+        Self::PeerLost { process, why }
+    }
+
+    /// The reason that another process has.
+    pub(crate) fn of_peer(cause: Cause) -> Self {
+        match cause.kind {
+            CauseKind::Lost { process, why } => Self::PeerLost { process, why },
+            _ => Self::Peer(cause),
+        }
+    }
+
+    /// What other processes are told of it.
+    pub(crate) fn cause(&self, process: usize) -> Cause {
+        let kind = match self {
+            Self::Peer(cause) => return cause.clone(),
+            Self::Interrupted(_) => CauseKind::Interrupted,
+            Self::PeerLost { process, why } => CauseKind::Lost {
+                process: *process,
+                why: why.clone(),
+            },
+            Self::Step { failure, .. }
+                if H::attach(|scope| H::is_wish_to_stop(scope, &failure.cause)) =>
+            {
+                CauseKind::Interrupted
+            }
+            error => {
+                let (text, exit_code) = H::attach(|scope| H::explain(scope, error));
+                CauseKind::Failed { text, exit_code }
+            }
+        };
+        Cause { process, kind }
     }
 }
 
@@ -75,6 +123,13 @@ impl<H: Host> fmt::Debug for Error<H> {
                 .field("step", step)
                 .field("partition", partition)
                 .finish(),
+            Self::Join(error) => error.fmt(f),
+            Self::PeerLost { process, why } => f
+                .debug_struct("PeerLost")
+                .field("process", process)
+                .field("why", why)
+                .finish(),
+            Self::Peer(cause) => cause.fmt(f),
             Self::Internal(message) => f.debug_tuple("Internal").field(message).finish(),
         }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::cluster::{Cause, CauseKind};
 use crate::error::Error;
 use crate::host::Host;
 
@@ -58,6 +59,18 @@ impl<H: Host> Halt<H> {
             *first = Some(Reason::Failed(Error::Interrupted(error)));
         }
         self.raised.store(true, Ordering::Relaxed);
+    }
+
+    /// What other processes are told of the reason.
+    pub(crate) fn cause(&self, process: usize) -> Option<Cause> {
+        match &*self.lock() {
+            None => None,
+            Some(Reason::Failed(error)) => Some(error.cause(process)),
+            Some(Reason::Aborted) => Some(Cause {
+                process,
+                kind: CauseKind::Aborted,
+            }),
+        }
     }
 
     /// Takes the reason out, once all workers have stopped.

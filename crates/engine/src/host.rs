@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
+use crate::batch::Batch;
+use crate::error::Error;
 use crate::logic::FlatMapBatch;
 use crate::plan::StepId;
 
@@ -60,6 +62,15 @@ pub trait Host: Sized + 'static {
     /// Puts a `(key, value)` pair together.
     fn join(scope: Self::Scope<'_>, key: Self::Key, value: Self::Item) -> Self::Item;
 
+    /// Makes bytes of a batch that goes to another process.
+    fn pack(scope: Self::Scope<'_>, batch: Batch<Self>) -> Result<Vec<u8>, Failure<Self>>;
+
+    /// Makes a batch of such bytes, of the same form: rows, or keyed rows.
+    fn unpack(scope: Self::Scope<'_>, bytes: &[u8]) -> Result<Batch<Self>, Failure<Self>>;
+
+    /// The failure of getting items from one process to another.
+    fn no_crossing(scope: Self::Scope<'_>, why: String) -> Failure<Self>;
+
     /// Makes one mapper of a run of stateless steps.
     ///
     /// What it fails with must say in which of the steps ([`Failure::in_step`]). If
@@ -70,6 +81,10 @@ pub trait Host: Sized + 'static {
         stages: &[&Self::Stage],
         keyed_for: Option<&StepId>,
     ) -> Result<Arc<dyn FlatMapBatch<Self>>, Failure<Self>>;
+
+    /// What went wrong, as people in front of another process are told, and the exit code that
+    /// goes with it.
+    fn explain(scope: Self::Scope<'_>, error: &Error<Self>) -> (String, u8);
 
     /// Reports a failure in a step that can't be raised any more, because the run is
     /// ending for another reason.

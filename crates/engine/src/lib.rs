@@ -23,8 +23,10 @@
 
 #![forbid(unsafe_code)]
 
+mod attentive;
 pub mod batch;
 pub mod clock;
+pub mod cluster;
 mod compile;
 mod context;
 pub mod epoch;
@@ -32,6 +34,7 @@ pub mod error;
 pub mod halt;
 pub mod host;
 pub mod join;
+mod keeper;
 mod lane;
 pub mod logic;
 mod operators;
@@ -44,3 +47,4 @@ pub mod room;
 pub mod run;
 mod timely_ext;
 pub mod window;
+mod wire;

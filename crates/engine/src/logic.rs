@@ -102,12 +102,14 @@ pub trait PartitionedSink<H: Host>: Send + Sync {
     /// belongs to.
     fn route(&self, scope: H::Scope<'_>, key: &H::Key, parts: usize) -> Result<usize, Failure<H>>;
 
-    /// Opens one of them, as it was if it has been written before.
+    /// Opens one of them, as it was if it has been written before. `execution` is the number
+    /// of this run on its store, greater than those before; zero if there is none.
     fn build_part(
         &self,
         scope: H::Scope<'_>,
         step: &StepId,
         part: &str,
+        execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<H>>, Failure<H>>;
 

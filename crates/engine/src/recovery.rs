@@ -19,13 +19,10 @@ pub use millstream_recovery::frame::Codec;
 pub(crate) use millstream_recovery::id::SinkPartition;
 /// The name of a step, as the store knows it.
 pub use millstream_recovery::id::StepId as StoredStep;
-use millstream_recovery::id::{self, StateKey, WorkerIndex};
-use millstream_recovery::protocol::coordinator::Frontier;
+use millstream_recovery::id::WorkerIndex;
 pub use millstream_recovery::protocol::resume::Changes;
 pub use millstream_recovery::protocol::retry::RetryPolicy;
-use millstream_recovery::session::Session;
 pub use millstream_recovery::session::{ErrorKind, SessionError};
-use millstream_recovery::store::Record;
 /// State as bytes.
 pub use millstream_recovery::store::State as Saved;
 use timely::dataflow::Stream;
@@ -33,6 +30,7 @@ use timely::dataflow::operators::probe::{Handle, Probe};
 
 use crate::epoch::Epoch;
 use crate::host::Host;
+use crate::keeper::Keeper;
 use crate::plan::StepId;
 use crate::timely_ext::{BatchStream, Time};
 
@@ -48,7 +46,10 @@ pub struct Recovery {
 }
 
 /// What an earlier run kept of some steps, for one worker.
-pub(crate) type Restored = HashMap<StepId, Vec<(String, Saved)>>;
+pub(crate) type Restored = HashMap<StepId, States>;
+
+/// The states of a step, by key or partition.
+pub(crate) type States = Vec<(String, Saved)>;
 
 /// How the store numbers the partitions of two-phase sinks, over all such sinks of a flow: those
 /// of one sink follow one another, in the order of their names.
@@ -82,7 +83,7 @@ pub(crate) type Change = (String, Option<Saved>);
 
 /// Hands over what one worker has to keep, and says how far it has come.
 pub(crate) struct Recorder {
-    session: Session,
+    keeper: Keeper,
     worker: WorkerIndex,
     /// The ends of all streams.
     ends: Handle<Time>,
@@ -98,9 +99,9 @@ enum Progress {
 }
 
 impl Recorder {
-    pub(crate) fn new(session: Session, worker: usize, resume: Epoch) -> Self {
+    pub(crate) fn new(keeper: Keeper, worker: usize, resume: Epoch) -> Self {
         Self {
-            session,
+            keeper,
             worker: worker_index(worker),
             ends: Handle::new(),
             told: Cell::new(Progress::In(resume.0)),
@@ -120,23 +121,17 @@ impl Recorder {
     /// Hands over what changed in an epoch, before its end shows. Waits only for a store that
     /// has fallen far behind. If it has failed, the run is about to be told.
     pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
-        record(&self.session, step, epoch, changes);
+        self.keeper.record(step, epoch, changes);
     }
 
-    /// A two-phase sink has prepared an epoch, and maybe all that there is.
+    /// A two-phase sink has prepared all before an epoch; or, at its end, up to it.
     pub(crate) fn prepared(&self, sink: SinkPartition, epoch: Epoch, has_ended: bool) {
-        let epoch = id::Epoch(epoch.0);
-        let frontier = if has_ended {
-            Frontier::Finished { last: epoch }
-        } else {
-            Frontier::At(epoch.next())
-        };
-        self.session.prepared(sink, frontier);
+        self.keeper.prepared(sink, epoch, has_ended);
     }
 
     /// A two-phase sink has published all up to an epoch.
     pub(crate) fn published(&self, sink: SinkPartition, through: Epoch) {
-        self.session.published(sink, id::Epoch(through.0));
+        self.keeper.published(sink, through);
     }
 
     /// Says how far this worker has come, if that is farther than it last was. `newest` is the
@@ -151,8 +146,8 @@ impl Recorder {
             return;
         }
         match progress {
-            Progress::In(epoch) => self.session.passed(self.worker, id::Epoch(epoch)),
-            Progress::Finished => self.session.finished(self.worker, id::Epoch(newest.0)),
+            Progress::In(epoch) => self.keeper.passed(self.worker, Epoch(epoch)),
+            Progress::Finished => self.keeper.finished(self.worker, newest),
         }
     }
 }
@@ -164,21 +159,6 @@ impl fmt::Debug for Recorder {
             .field("told", &self.told)
             .finish_non_exhaustive()
     }
-}
-
-/// Hands over what became of some keys in an epoch.
-pub(crate) fn record(session: &Session, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
-    if changes.is_empty() {
-        return;
-    }
-    let record = |(key, state)| Record {
-        step: id::StepId(step.to_string()),
-        key: StateKey(key),
-        epoch: id::Epoch(epoch.0),
-        state,
-    };
-    // If the store has failed, the run is being told already.
-    let _ = session.record(changes.into_iter().map(record).collect());
 }
 
 /// The number of a worker, as the store knows it.

@@ -7,21 +7,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_recovery::id::{self, FlowId};
-use millstream_recovery::protocol::coordinator::Frontier;
 use millstream_recovery::protocol::manifest::{SchemaVersion, StepKind};
 use millstream_recovery::protocol::resume::{Flow, FlowStep};
-use millstream_recovery::session::{self, DEFAULT_SILENCE, Event, Opened, Opening, Session};
+use millstream_recovery::session::{self, DEFAULT_SILENCE, Event, Opened, Opening};
 
+use crate::attentive::attentively;
+use crate::cluster::Place;
+use crate::cluster::lobby::Claims;
+use crate::cluster::member::Member;
+use crate::cluster::message::Message;
 use crate::context::Shared;
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::halt::Reason;
 use crate::host::{Host, stable_hash};
+use crate::keeper::{Keeper, ToLeader};
 use crate::operators::timed_batch::watermark_step;
 use crate::partitions::Assigned;
 use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Sink, Source, StepId};
-use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, record, worker_index};
+use crate::recovery::{Change, Recorder, Recovery, Restored, Saved, worker_index};
 
 /// How state is laid out, of steps whose author doesn't say.
 const SCHEMA: SchemaVersion = SchemaVersion(1);
@@ -45,6 +50,7 @@ pub(crate) fn open<H: Host>(
     workers: usize,
     sinks: u32,
     started: i64,
+    look_up: impl Fn() -> Result<(), Error<H>>,
 ) -> Result<Opened, Error<H>> {
     let opening = Opening {
         directory: recovery.directory.clone(),
@@ -57,7 +63,8 @@ pub(crate) fn open<H: Host>(
         room: ROOM,
         silence: DEFAULT_SILENCE,
     };
-    session::open(opening).map_err(|error| Error::Recovery(Arc::new(error)))
+    attentively(move || session::open(opening), look_up)?
+        .map_err(|error| Error::Recovery(Arc::new(error)))
 }
 
 /// What the dataflow keeps something of.
@@ -77,10 +84,15 @@ fn flow_of<H: Host>(physical: &Physical<H>) -> Flow {
         let id = &operator.id;
         match &operator.kind {
             Kind::Core(Core::Input(Source::Partitioned(_))) => {
-                keep(id, StepKind::Source, String::new());
+                keep(id, StepKind::Source, "a source".to_owned());
             }
-            Kind::Core(Core::Output(Sink::Partitioned(_))) => {
-                keep(id, StepKind::Sink, String::new());
+            Kind::Core(Core::Output(Sink::Partitioned(sink))) => {
+                let form = if sink.is_two_phase() {
+                    "a two-phase sink"
+                } else {
+                    "a sink"
+                };
+                keep(id, StepKind::Sink, form.to_owned());
             }
             Kind::Core(Core::StatefulBatch(builder)) => {
                 keep(id, StepKind::Stateful, builder.form());
@@ -102,7 +114,7 @@ fn flow_of<H: Host>(physical: &Physical<H>) -> Flow {
 /// The store of a run that is on.
 #[derive(Clone)]
 pub(crate) struct Keeping {
-    session: Session,
+    keeper: Keeper,
     /// What each worker begins with, until it takes it.
     restored: Arc<Mutex<Vec<Restored>>>,
 }
@@ -115,7 +127,7 @@ impl Keeping {
         opened: Opened,
         found: Found,
         shared: &Arc<Shared<H>>,
-        workers: usize,
+        look_up: impl Fn() -> Result<(), Error<H>>,
     ) -> Result<Self, Error<H>> {
         let first = opened.start().epoch;
         let halts = Arc::downgrade(shared);
@@ -124,50 +136,49 @@ impl Keeping {
                 let Some(shared) = halts.upgrade() else {
                     return;
                 };
-                match event {
-                    Event::Failed(error) => {
-                        shared.halt.raise(Reason::Failed(Error::Recovery(error)));
-                    }
-                    Event::Committed(epoch) => {
-                        shared.committed.store(epoch.0, Ordering::Release);
-                    }
-                    Event::Publish { through } => {
-                        shared.publishes.store(through.0, Ordering::Release);
-                        shared.threads.wake();
-                    }
-                    Event::StopSources => {
-                        shared.drains.store(true, Ordering::Relaxed);
-                        shared.threads.wake();
-                    }
-                    _ => {}
-                }
+                follow(&shared, event);
             })
             .map_err(|error| Error::Recovery(Arc::new(error)))?;
         let has_claims = !found.claims.is_empty();
+        let keeper = Keeper::Store(session.clone());
         for (step, change) in found.dropped.into_iter().chain(found.claims) {
-            record(&session, &step, Epoch(first.0), vec![change]);
+            keeper.record(&step, Epoch(first.0), vec![change]);
         }
         if has_claims {
-            for worker in 0..workers {
-                session.passed(worker_index(worker), first.next());
+            for worker in 0..shared.place.workers() {
+                keeper.passed(worker_index(worker), Epoch(first.next().0));
             }
-            for sink in 0..shared.two_phase.count() {
-                session.prepared(id::SinkPartition(sink), Frontier::At(first.next()));
-                session.published(id::SinkPartition(sink), first);
+            for sink in (0..shared.two_phase.count()).map(id::SinkPartition) {
+                keeper.prepared(sink, Epoch(first.next().0), false);
+                keeper.published(sink, Epoch(first.0));
             }
-            session
-                .await_commit(first, DEADLINE)
+            let awaited = session.clone();
+            attentively(move || awaited.await_commit(first, DEADLINE), look_up)
+                .inspect_err(|_| session.clone().abandon())?
                 .map_err(|error| Error::Recovery(Arc::new(error)))?;
         }
         Ok(Self {
-            session,
+            keeper,
             restored: Arc::new(Mutex::new(found.workers)),
         })
     }
 
+    /// Hands over to the leader what workers here have to be kept.
+    pub(crate) fn by_leader(member: &Member, found: Found) -> Self {
+        Self {
+            keeper: Keeper::Leader(Arc::new(ToLeader::new(member.wire.clone()))),
+            restored: Arc::new(Mutex::new(found.workers)),
+        }
+    }
+
+    /// Where what is to be kept goes.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// What hands over for a worker.
     pub(crate) fn recorder(&self, worker: usize, first: Epoch) -> Recorder {
-        Recorder::new(self.session.clone(), worker, first)
+        Recorder::new(self.keeper.clone(), worker, first)
     }
 
     /// What a worker begins with.
@@ -178,35 +189,73 @@ impl Keeping {
 
     /// Asks the sources to stop where they are.
     pub(crate) fn drain(&self) {
-        self.session.drain();
+        self.keeper.drain();
     }
 
-    /// Waits until everything is kept.
-    pub(crate) fn finish<H: Host>(self) -> Result<(), Error<H>> {
-        match self.session.finish(DEADLINE) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::Recovery(Arc::new(error))),
-        }
+    /// Waits until everything is kept, where the store is.
+    pub(crate) fn finish<H: Host>(
+        self,
+        look_up: impl Fn() -> Result<(), Error<H>>,
+    ) -> Result<(), Error<H>> {
+        let Keeper::Store(session) = self.keeper else {
+            return Ok(());
+        };
+        let finishing = session.clone();
+        attentively(move || finishing.finish(DEADLINE).map(drop), look_up)
+            .inspect_err(|_| session.abandon())?
+            .map_err(|error| Error::Recovery(Arc::new(error)))
     }
 
     /// Keeps what is over, of a run that stops early.
     pub(crate) fn stop(self) {
-        self.session.stop(STOP_DEADLINE);
+        if let Keeper::Store(session) = self.keeper {
+            session.stop(STOP_DEADLINE);
+        }
     }
 
     /// Leaves the store as it is. A later run goes on from what it has.
     pub(crate) fn abandon(self) {
-        self.session.abandon();
+        if let Keeper::Store(session) = self.keeper {
+            session.abandon();
+        }
     }
 }
 
+/// Does what the store's session says, here and in all other processes.
+fn follow<H: Host>(shared: &Shared<H>, event: Event) {
+    let told = match event {
+        Event::Failed(error) => {
+            shared.halt.raise(Reason::Failed(Error::Recovery(error)));
+            None
+        }
+        Event::Committed(epoch) => {
+            shared.committed.store(epoch.0, Ordering::Release);
+            Some(Message::Committed(epoch.0))
+        }
+        Event::Publish { through } => {
+            shared.publishes.store(through.0, Ordering::Release);
+            Some(Message::Publish(through.0))
+        }
+        Event::StopSources => {
+            shared.drains.store(true, Ordering::Relaxed);
+            Some(Message::StopSources)
+        }
+        Event::Waiting { .. } | Event::Collected(_) => return,
+    };
+    if let (Some(message), Some(member)) = (told, &shared.member) {
+        member.wire.send_all(&message);
+    }
+    shared.threads.wake();
+}
+
 /// What the store has, for each worker.
+#[derive(Default)]
 pub(crate) struct Found {
     pub(crate) workers: Vec<Restored>,
     /// What was given up: to be forgotten with the first commit.
-    dropped: Vec<(StepId, Change)>,
+    pub(crate) dropped: Vec<(StepId, Change)>,
     /// What sinks begin with that nothing is known of: to be kept before anything is written.
-    claims: Vec<(StepId, Change)>,
+    pub(crate) claims: Claims,
 }
 
 impl Found {
@@ -221,10 +270,11 @@ impl Found {
     }
 }
 
-/// Lets sinks take over the partitions that the store knows nothing of.
+/// Lets sinks of this process take over the partitions that the store knows nothing of.
 pub(crate) fn claim<H: Host>(
     physical: &Physical<H>,
     partitions: &Partitions,
+    place: Place,
     found: &mut Found,
 ) -> Result<(), Error<H>> {
     H::attach(|scope| {
@@ -234,6 +284,9 @@ pub(crate) fn claim<H: Host>(
             };
             let id = &operator.id;
             for Assigned { part, worker } in partitions.get(id).into_iter().flatten() {
+                if !place.has(*worker) {
+                    continue;
+                }
                 let restored = &mut found.workers[*worker];
                 let mut known = restored.get(id).into_iter().flatten();
                 if known.any(|(name, _)| name == part) {

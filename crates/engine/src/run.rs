@@ -14,12 +14,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use millstream_recovery::session::Opened;
 use timely::communication::allocator::{Allocator, Thread};
 use timely::execute::execute_from;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::clock::{Clock, timely_origin};
+use crate::cluster::lobby::{Listed, Lobby};
+use crate::cluster::member::start_clerk;
+use crate::cluster::wire::{Network, Sockets, connect};
+use crate::cluster::{self, Place};
 use crate::compile::compile;
 use crate::context::{Context, Shared, Threads};
 use crate::epoch::{Epoch, EpochBoard};
@@ -32,7 +37,7 @@ use crate::partitions::{Assigned, assign};
 use crate::physical::{Kind, Physical};
 use crate::plan::{Core, Plan, Sink, Source, StepId};
 use crate::recovery::{Recovery, TwoPhaseSinks};
-use crate::resume::{self, Keeping};
+use crate::resume::{self, Found, Keeping};
 use crate::room::Room;
 
 /// The longest that a worker sleeps, and so the longest that it takes to notice
@@ -54,8 +59,11 @@ pub struct Settings {
     pub optimize: bool,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Where to keep what a later run needs to go on, if at all.
+    /// Where to keep what a later run needs to go on, if at all. In a cluster, the store is where
+    /// the first process is.
     pub recovery: Option<Recovery>,
+    /// The other processes, if there are any; each has as many workers.
+    pub cluster: Option<cluster::Settings>,
 }
 
 impl Settings {
@@ -119,29 +127,83 @@ pub fn run<H: Host>(
 ) -> Result<Ending, Error<H>> {
     plan.validate()?;
     let physical = Arc::new(Physical::of(plan, settings.optimize));
-    let workers = settings.workers.max(1);
-    let partitions = list_partitions(&physical, workers)?;
-    let two_phase = two_phase_sinks(&physical, &partitions);
-    let fused = fuse_stages(&physical)?;
-    let started = settings.clock.wall().0;
-    let kept = match &settings.recovery {
-        None => None,
-        Some(recovery) => {
-            let sinks = two_phase.count();
-            let opened = resume::open(&physical, recovery, workers, sinks, started)?;
-            let mut found = resume::load(&opened, &physical, &partitions, recovery, workers)?;
-            resume::claim(&physical, &partitions, &mut found)?;
-            Some((opened, found))
-        }
+    let workers_each = settings.workers.max(1);
+    let Some(cluster) = &settings.cluster else {
+        return run_at(
+            Place::alone(workers_each),
+            None,
+            &physical,
+            settings,
+            caller,
+        );
     };
-    let first_epoch = kept
-        .as_ref()
-        .map_or(Epoch::FIRST, |(opened, found)| found.first_epoch(opened));
+    let joined = Network::join(cluster, workers_each, || caller.interrupted())?;
+    let member = Arc::clone(&joined.member);
+    let outcome = run_at(member.place, Some(joined), &physical, settings, caller);
+    member.tell_halt(|| {
+        outcome
+            .as_ref()
+            .err()
+            .map(|error| error.cause(member.place.process))
+    });
+    member.sever();
+    member.leave();
+    outcome
+}
+
+/// Runs this process's part of a plan.
+fn run_at<H: Host>(
+    place: Place,
+    network: Option<Network>,
+    physical: &Arc<Physical<H>>,
+    settings: &Settings,
+    caller: &Arc<dyn Caller<H>>,
+) -> Result<Ending, Error<H>> {
+    let (member, sockets, inbox) = match network {
+        None => (None, None, None),
+        Some(Network {
+            member,
+            sockets,
+            inbox,
+        }) => (Some(member), Some(sockets), Some(inbox)),
+    };
+    let mut lobby = member
+        .clone()
+        .zip(inbox)
+        .map(|(member, inbox)| Lobby::new(member, inbox, &**caller));
+    let listed = list_partitions(physical)?;
+    let listed = match &mut lobby {
+        None => vec![listed],
+        Some(lobby) => lobby.share_parts(listed)?,
+    };
+    let partitions = deal_out(physical, &listed, place);
+    let two_phase = two_phase_sinks(physical, &partitions);
+    let fused = fuse_stages(physical)?;
+    let mut kept = restore(
+        place,
+        lobby.as_mut(),
+        physical,
+        &partitions,
+        two_phase.count(),
+        settings,
+        &**caller,
+    )?;
+    let (first_epoch, execution) = match (&kept, &mut lobby) {
+        (_, Some(lobby)) if !place.leads() => lobby.await_begin()?,
+        // Executions are counted from zero, and zero is for those that nobody counts.
+        (Some(Kept::Store(opened, found)), _) => {
+            (found.first_epoch(opened), opened.start().execution.0 + 1)
+        }
+        _ => (Epoch::FIRST, 0),
+    };
     let shared = Arc::new(Shared {
         halt: Halt::new(),
+        place,
+        member: member.clone(),
         room: Room::new(settings.room),
         epochs: EpochBoard::new(first_epoch),
         first_epoch,
+        execution,
         drains: AtomicBool::new(false),
         committed: AtomicU64::new(0),
         publishes: AtomicU64::new(0),
@@ -153,29 +215,138 @@ pub fn run<H: Host>(
         needs_lanes: physical.needs_lanes(),
         fused,
     });
-    let keeping = match kept {
+    let look_up = || caller.interrupted().map_err(Error::Interrupted);
+    let keeping = match kept.take() {
         None => None,
-        Some((opened, found)) => Some(Keeping::begin(opened, found, &shared, workers)?),
+        Some(Kept::Store(opened, found)) => Some(Keeping::begin(opened, found, &shared, look_up)?),
+        Some(Kept::Leader(found)) => member
+            .as_deref()
+            .map(|member| Keeping::by_leader(member, found)),
     };
-    if workers == 1 {
-        run_here(&physical, &shared, keeping.as_ref(), &**caller);
-    } else {
-        run_threads(&physical, &shared, keeping.as_ref(), workers, caller)?;
+    let clerk = match (&member, lobby) {
+        (Some(member), Some(lobby)) => {
+            if place.leads() {
+                lobby.begin(first_epoch, execution);
+            }
+            let keeper = keeping.as_ref().map(|keeping| keeping.keeper().clone());
+            let clerk = start_clerk(member, &shared, keeper, lobby.leave());
+            Some(clerk.map_err(Error::Internal)?)
+        }
+        _ => None,
+    };
+    let outcome = work_to_the_end(physical, &shared, keeping, sockets, settings, caller);
+    if let (Some(member), Some(clerk)) = (&member, clerk) {
+        member.tell_halt(|| {
+            outcome
+                .as_ref()
+                .err()
+                .map(|error| error.cause(place.process))
+        });
+        member.sever();
+        member.leave();
+        // It ends with the connections, and lets go of what it shares.
+        let _ = clerk.join();
     }
+    outcome
+}
+
+/// Has the workers work, and waits until everything is kept.
+fn work_to_the_end<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    keeping: Option<Keeping>,
+    sockets: Option<Sockets>,
+    settings: &Settings,
+    caller: &Arc<dyn Caller<H>>,
+) -> Result<Ending, Error<H>> {
+    let workers = settings.workers.max(1);
+    if workers == 1 && sockets.is_none() {
+        run_here(physical, shared, keeping.as_ref(), &**caller);
+    } else {
+        run_threads(physical, shared, keeping.as_ref(), workers, sockets, caller)?;
+    }
+    let member = shared.member.as_deref();
+    if let Some(member) = member.filter(|_| !shared.halt.is_raised()) {
+        member.await_others(|| {
+            if let Err(error) = caller.interrupted() {
+                shared.halt.interrupt(error);
+            }
+            !shared.halt.is_raised()
+        });
+    }
+    let look_up = || caller.interrupted().map_err(Error::Interrupted);
     let reason = shared.halt.take_reason();
     if let Some(keeping) = keeping {
         match reason {
-            None => keeping.finish()?,
+            None => keeping.finish(look_up)?,
             Some(Reason::Failed(Error::Recovery(_))) => keeping.abandon(),
             Some(_) => keeping.stop(),
         }
     }
     match reason {
-        None if shared.drains.load(Ordering::Relaxed) => Ok(Ending::Drained),
-        None => Ok(Ending::Finished),
-        Some(Reason::Aborted) => Ok(Ending::Aborted),
-        Some(Reason::Failed(error)) => Err(error),
+        Some(Reason::Aborted) => return Ok(Ending::Aborted),
+        Some(Reason::Failed(error)) => return Err(error),
+        None => {}
     }
+    if let Some(member) = member.filter(|member| member.place.leads()) {
+        member.tell_done();
+    }
+    if shared.drains.load(Ordering::Relaxed) {
+        return Ok(Ending::Drained);
+    }
+    Ok(Ending::Finished)
+}
+
+/// What an earlier run kept, and where what this one makes goes.
+enum Kept {
+    Store(Opened, Found),
+    Leader(Found),
+}
+
+/// Finds what an earlier run kept, and lets sinks claim what it didn't know of.
+fn restore<H: Host>(
+    place: Place,
+    lobby: Option<&mut Lobby<'_, H>>,
+    physical: &Physical<H>,
+    partitions: &HashMap<StepId, Vec<Assigned>>,
+    sinks: u32,
+    settings: &Settings,
+    caller: &dyn Caller<H>,
+) -> Result<Option<Kept>, Error<H>> {
+    let look_up = || caller.interrupted().map_err(Error::Interrupted);
+    if let Some(lobby) = lobby {
+        if !place.leads() {
+            let Some(workers) = lobby.take_restored()? else {
+                return Ok(None);
+            };
+            let mut found = Found {
+                workers,
+                ..Found::default()
+            };
+            resume::claim(physical, partitions, place, &mut found)?;
+            lobby.send_claims(std::mem::take(&mut found.claims));
+            return Ok(Some(Kept::Leader(found)));
+        }
+        let Some(recovery) = &settings.recovery else {
+            lobby.begin_from_nothing();
+            return Ok(None);
+        };
+        let started = settings.clock.wall().0;
+        let opened = resume::open(physical, recovery, place.workers(), sinks, started, look_up)?;
+        let mut found = resume::load(&opened, physical, partitions, recovery, place.workers())?;
+        lobby.deal_out(&mut found.workers);
+        resume::claim(physical, partitions, place, &mut found)?;
+        found.claims.extend(lobby.gather_claims()?);
+        return Ok(Some(Kept::Store(opened, found)));
+    }
+    let Some(recovery) = &settings.recovery else {
+        return Ok(None);
+    };
+    let started = settings.clock.wall().0;
+    let opened = resume::open(physical, recovery, place.workers(), sinks, started, look_up)?;
+    let mut found = resume::load(&opened, physical, partitions, recovery, place.workers())?;
+    resume::claim(physical, partitions, place, &mut found)?;
+    Ok(Some(Kept::Store(opened, found)))
 }
 
 /// The mapper of each fused operator.
@@ -197,13 +368,10 @@ fn fuse_stages<H: Host>(physical: &Physical<H>) -> Result<FusedMappers<H>, Error
     })
 }
 
-/// Asks partitioned sources and sinks for their partitions, and says who owns which.
-fn list_partitions<H: Host>(
-    physical: &Physical<H>,
-    workers: usize,
-) -> Result<HashMap<StepId, Vec<Assigned>>, Error<H>> {
+/// Asks partitioned sources and sinks for the partitions that this process can reach.
+fn list_partitions<H: Host>(physical: &Physical<H>) -> Result<Listed, Error<H>> {
     H::attach(|scope| {
-        let mut all = HashMap::new();
+        let mut all = Listed::new();
         for operator in &physical.operators {
             let listed = match &operator.kind {
                 Kind::Core(Core::Input(Source::Partitioned(source))) => source.list_parts(scope),
@@ -211,10 +379,26 @@ fn list_partitions<H: Host>(
                 _ => continue,
             };
             let parts = listed.map_err(|failure| Error::before_start(operator, failure))?;
-            all.insert(operator.id.clone(), assign(parts, workers));
+            all.insert(operator.id.clone(), parts);
         }
         Ok(all)
     })
+}
+
+/// Says who owns which partition, of those that the processes can reach.
+fn deal_out<H: Host>(
+    physical: &Physical<H>,
+    listed: &[Listed],
+    place: Place,
+) -> HashMap<StepId, Vec<Assigned>> {
+    let ids = physical.operators.iter().map(|operator| &operator.id);
+    ids.filter(|id| listed.iter().any(|listed| listed.contains_key(*id)))
+        .map(|id| {
+            let of_step = |listed: &Listed| listed.get(id).cloned().unwrap_or_default();
+            let listed: Vec<_> = listed.iter().map(of_step).collect();
+            (id.clone(), assign(&listed, place.workers_each))
+        })
+        .collect()
 }
 
 /// Numbers the partitions of all two-phase sinks.
@@ -273,11 +457,14 @@ fn run_threads<H: Host>(
     shared: &Arc<Shared<H>>,
     keeping: Option<&Keeping>,
     workers: usize,
+    sockets: Option<Sockets>,
     caller: &Arc<dyn Caller<H>>,
 ) -> Result<(), Error<H>> {
-    let (allocators, transport) = CommunicationConfig::Process(workers)
-        .try_build()
-        .map_err(Error::Internal)?;
+    let (allocators, transport) = match sockets {
+        None => CommunicationConfig::Process(workers).try_build(),
+        Some(sockets) => connect(sockets, shared.place),
+    }
+    .map_err(Error::Internal)?;
     // Nothing is ever sent: the channel closes when the last worker has stopped and
     // lets go of its sender.
     let (sender, is_running) = mpsc::channel::<()>();
@@ -293,11 +480,22 @@ fn run_threads<H: Host>(
         })
         .map_err(Error::Internal)?
     };
-    while is_running.recv_timeout(PARK) == Err(RecvTimeoutError::Timeout) {
+    let pause = if shared.member.is_some() { PULSE } else { PARK };
+    while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         drain_if(caller.drains(), shared, keeping);
         if let Err(error) = caller.interrupted() {
             shared.halt.interrupt(error);
             caller.interrupt_workers();
+        }
+        if let Some(member) = &shared.member {
+            member.pulse(shared);
+        }
+    }
+    if let Some(member) = &shared.member {
+        // For the last time: what was given back since must reach those who wait for it.
+        member.pulse(shared);
+        if shared.halt.is_raised() {
+            member.sever();
         }
     }
     drop(guards);

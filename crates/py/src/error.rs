@@ -1,5 +1,6 @@
 //! The one translation of engine errors into Python exceptions.
 
+use millstream_engine::cluster::{Cause, CauseKind, JoinError};
 use millstream_engine::error::Error;
 use millstream_engine::host::Host;
 use millstream_engine::plan::StepId;
@@ -19,19 +20,17 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
         Error::Plan(error) => make(py, "InvalidDataflowError", error.to_string()),
         Error::Interrupted(error) => error,
         Error::Recovery(error) => recovery_error(py, &error),
-        Error::PartitionGone { step, partition } => with_exit_code(
-            py,
-            make(
-                py,
-                "RecoveryError",
-                format!(
-                    "step `{step}` has no partition `{partition}` any more, and the recovery \
-                     store has what an earlier run kept of it; list it again, or give it up \
-                     (`drop=[\"{step}/{partition}\"]`)"
-                ),
-            ),
-            FLOW_MISMATCH,
-        ),
+        Error::PartitionGone { step, partition } => {
+            let message = partition_gone(&step, &partition);
+            with_exit_code(py, make(py, "RecoveryError", message), FLOW_MISMATCH)
+        }
+        Error::Join(error) => cluster_error(py, &error),
+        Error::PeerLost { process, why } => {
+            let raised = make(py, "ClusterError", peer_lost(process, &why));
+            let raised = with_exit_code(py, raised, PEER_LOST);
+            with(py, with(py, raised, "process", process), "is_loss", true)
+        }
+        Error::Peer(cause) => of_peer(py, &cause),
         Error::Internal(message) => make(
             py,
             "MillstreamRuntimeError",
@@ -75,6 +74,91 @@ fn store_exit_code(py: Python<'_>, error: &PyErr) -> Option<u8> {
     value.getattr("exit_code").ok()?.extract().ok()
 }
 
+/// What other processes show of an error, and the exit code that goes with it.
+pub(crate) fn explain(py: Python<'_>, error: &Error<Python3>) -> (String, u8) {
+    match error {
+        Error::Recovery(error) => (error.to_string(), error.exit_code()),
+        Error::PartitionGone { step, partition } => {
+            (partition_gone(step, partition), FLOW_MISMATCH)
+        }
+        Error::Join(error) => (error.to_string(), error.exit_code()),
+        Error::PeerLost { process, why } => (peer_lost(*process, why), PEER_LOST),
+        Error::Plan(error) => (error.to_string(), USAGE),
+        Error::Internal(message) => (message.clone(), USER_CODE_FAILED),
+        Error::Interrupted(error) => (error.to_string(), USER_CODE_FAILED),
+        Error::Peer(cause) => match &cause.kind {
+            CauseKind::Failed { text, exit_code } => (text.clone(), *exit_code),
+            _ => (String::new(), USER_CODE_FAILED),
+        },
+        Error::Step {
+            step,
+            worker,
+            failure,
+        } => {
+            let message = sentence(step, *worker, failure);
+            match store_exit_code(py, &failure.cause) {
+                Some(code) => (format!("{message}: {}", failure.cause.value(py)), code),
+                None => {
+                    let traceback = traceback_of(py, &failure.cause);
+                    (format!("{message}\n{traceback}"), USER_CODE_FAILED)
+                }
+            }
+        }
+    }
+}
+
+/// The exception for a cluster that doesn't come together.
+pub(crate) fn cluster_error(py: Python<'_>, error: &JoinError) -> PyErr {
+    let raised = make(py, "ClusterError", error.to_string());
+    with_exit_code(py, raised, error.exit_code())
+}
+
+/// An exception with its traceback, as Python shows them.
+fn traceback_of(py: Python<'_>, error: &PyErr) -> String {
+    py.import("traceback")
+        .and_then(|traceback| {
+            let parts = (error.get_type(py), error.value(py), error.traceback(py));
+            traceback.call_method1("format_exception", parts)
+        })
+        .and_then(|lines| lines.extract::<Vec<String>>())
+        .map_or_else(|_| error.to_string(), |lines| lines.concat())
+        .trim_end()
+        .to_owned()
+}
+
+/// The exception for what has stopped another process.
+fn of_peer(py: Python<'_>, cause: &Cause) -> PyErr {
+    let process = cause.process;
+    let (message, code) = match &cause.kind {
+        CauseKind::Failed { text, exit_code } => {
+            (format!("process {process} failed: {text}"), *exit_code)
+        }
+        CauseKind::Interrupted | CauseKind::Aborted | CauseKind::Lost { .. } => {
+            (format!("process {process} was interrupted"), INTERRUPTED)
+        }
+    };
+    let raised = with_exit_code(py, make(py, "ClusterError", message), code);
+    with(py, raised, "process", process)
+}
+
+fn peer_lost(process: usize, why: &str) -> String {
+    format!(
+        "process {process} is lost: {why}; all processes stop, and must be started again together"
+    )
+}
+
+fn partition_gone(step: &StepId, partition: &str) -> String {
+    format!(
+        "step `{step}` has no partition `{partition}` any more, and the recovery store has what \
+         an earlier run kept of it; list it again, or give it up (`drop=[\"{step}/{partition}\"]`)"
+    )
+}
+
+const USAGE: u8 = 64;
+const USER_CODE_FAILED: u8 = 70;
+const PEER_LOST: u8 = 75;
+const INTERRUPTED: u8 = 130;
+
 /// The exit code of a store that doesn't go with the dataflow.
 const FLOW_MISMATCH: u8 = 78;
 
@@ -92,8 +176,12 @@ pub(crate) fn recovery_error(py: Python<'_>, error: &SessionError) -> PyErr {
 }
 
 fn with_exit_code(py: Python<'_>, error: PyErr, code: u8) -> PyErr {
-    // Without it, the command line ends as for any other error.
-    let _ = error.value(py).setattr("exit_code", code);
+    with(py, error, "exit_code", code)
+}
+
+/// Gives an exception an attribute. Without it, the command line ends as for any other error.
+fn with<'py>(py: Python<'py>, error: PyErr, name: &str, value: impl IntoPyObject<'py>) -> PyErr {
+    let _ = error.value(py).setattr(name, value);
     error
 }
 

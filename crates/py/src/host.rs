@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
+use millstream_engine::batch::Batch;
+use millstream_engine::error::Error;
 use millstream_engine::host::{Failure, Host, Key, stable_hash};
 use millstream_engine::logic::FlatMapBatch;
 use millstream_engine::plan::StepId;
-use pyo3::exceptions::{PyGeneratorExit, PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{
+    PyGeneratorExit, PyKeyboardInterrupt, PySystemExit, PyTypeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::callables::{a_type, describe};
-use crate::error::sentence;
+use crate::error::{explain, sentence};
 use crate::logic::fused::{PyStage, fuse};
+use crate::packed::{no_crossing, pack, unpack};
 use crate::rows::PyRows;
 use crate::saved::reading;
 
@@ -77,6 +82,22 @@ impl Host for Python3 {
         // Making a pair can only fail for want of memory, as any Rust code does.
         PyTuple::new(py, [key.text.into_any(), value])
             .map_or_else(|_| py.None(), |pair| pair.into_any().unbind())
+    }
+
+    fn pack(py: Python<'_>, batch: Batch<Self>) -> Result<Vec<u8>, PyFailure> {
+        pack(py, batch)
+    }
+
+    fn unpack(py: Python<'_>, bytes: &[u8]) -> Result<Batch<Self>, PyFailure> {
+        unpack(py, bytes)
+    }
+
+    fn no_crossing(_py: Python<'_>, why: String) -> PyFailure {
+        no_crossing(PyValueError::new_err(why))
+    }
+
+    fn explain(py: Python<'_>, error: &Error<Self>) -> (String, u8) {
+        explain(py, error)
     }
 
     fn fuse(
@@ -172,6 +193,16 @@ impl PyKey {
             .cast_into::<PyString>()
             .map_err(|error| needs(step, "`str` keys", &error.into_inner(), ""))?;
         Self::of(text)
+    }
+
+    /// A key that has been one before.
+    pub(crate) fn of_text(text: Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::of(text.cast_into::<PyString>()?)
+    }
+
+    /// The string alone.
+    pub(crate) fn into_text(self) -> Py<PyString> {
+        self.text
     }
 
     fn of(text: Bound<'_, PyString>) -> PyResult<Self> {

@@ -5,12 +5,14 @@
 //! Python, and the only one with `unsafe` code.
 
 mod callables;
+mod cluster;
 mod error;
 mod garbage;
 mod getter;
 mod host;
 mod logic;
 mod native;
+mod packed;
 mod plan;
 mod recovery;
 mod rows;
@@ -26,6 +28,8 @@ mod engine {
     use pyo3::exceptions::PyRuntimeWarning;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::cluster::init_tls;
     #[pymodule_export]
     use crate::recovery::{
         backup_store, export_store, import_store, init_store, inspect_store, repartition_store,

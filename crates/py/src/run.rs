@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
+use millstream_engine::cluster;
 use millstream_engine::physical::{Physical, PhysicalOperator};
 use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::ffi::PyThreadState_SetAsyncExc;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use crate::callables::describe;
+use crate::cluster::cluster;
 use crate::error::to_py;
 use crate::garbage::{relax, restore};
 use crate::host::Python3;
@@ -30,12 +31,12 @@ pub(crate) fn run_main(
     recovery_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
 ) -> PyResult<()> {
-    start(flow, 1, epoch_interval, recovery_config, optimize)
+    start(flow, 1, None, epoch_interval, recovery_config, optimize)
 }
 
 /// Runs a dataflow on several workers, to its end.
 #[pyfunction]
-#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=None, optimize=None))]
+#[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=None, cluster_config=None, optimize=None))]
 pub(crate) fn cluster_main(
     flow: &Bound<'_, PyAny>,
     addresses: Option<&Bound<'_, PyAny>>,
@@ -43,16 +44,24 @@ pub(crate) fn cluster_main(
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
     worker_count_per_proc: Option<WorkerCount>,
+    cluster_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
 ) -> PyResult<()> {
-    refuse_processes(addresses, Some(proc_id))?;
     let workers = worker_count_per_proc.map_or(1, |count| count.0);
-    start(flow, workers, epoch_interval, recovery_config, optimize)
+    let cluster = cluster(flow, workers, addresses, Some(proc_id), cluster_config)?;
+    start(
+        flow,
+        workers,
+        cluster,
+        epoch_interval,
+        recovery_config,
+        optimize,
+    )
 }
 
 /// Runs a dataflow as the command line does.
 #[pyfunction]
-#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None, optimize=None))]
+#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None, cluster_config=None, optimize=None))]
 pub(crate) fn cli_main(
     flow: &Bound<'_, PyAny>,
     workers_per_process: Option<WorkerCount>,
@@ -60,11 +69,19 @@ pub(crate) fn cli_main(
     addresses: Option<&Bound<'_, PyAny>>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
+    cluster_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
 ) -> PyResult<()> {
-    refuse_processes(addresses, process_id)?;
     let workers = workers_per_process.map_or(1, |count| count.0);
-    start(flow, workers, epoch_interval, recovery_config, optimize)
+    let cluster = cluster(flow, workers, addresses, process_id, cluster_config)?;
+    start(
+        flow,
+        workers,
+        cluster,
+        epoch_interval,
+        recovery_config,
+        optimize,
+    )
 }
 
 /// What really runs for a dataflow: each operator's name, the steps that it stands
@@ -90,6 +107,7 @@ type Shown = (&'static str, Vec<String>, Vec<String>, Vec<String>);
 fn start(
     flow: &Bound<'_, PyAny>,
     workers: usize,
+    cluster: Option<cluster::Settings>,
     epoch_interval: Option<&Bound<'_, PyAny>>,
     recovery_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
@@ -107,6 +125,7 @@ fn start(
         optimize: optimize.map_or_else(optimize_by_environment, Ok)?,
         clock: Arc::new(SystemClock::new()),
         recovery: recovery_config.map(recovery).transpose()?,
+        cluster,
     };
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
     relax(py)?;
@@ -222,33 +241,4 @@ impl<'py> FromPyObject<'_, 'py> for WorkerCount {
             .map(Self)
             .ok_or_else(refused)
     }
-}
-
-/// There is only one process so far.
-fn refuse_processes(
-    addresses: Option<&Bound<'_, PyAny>>,
-    process_id: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    if let Some(addresses) = addresses {
-        if addresses.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err(
-                "`addresses` must be a list of `host:port`; got one `str`",
-            ));
-        }
-        if addresses.len()? > 0 {
-            return Err(PyNotImplementedError::new_err(
-                "this version of millstream runs in one process only; \
-                 leave `addresses` empty, and use worker threads",
-            ));
-        }
-    }
-    if let Some(process_id) = process_id
-        && process_id.extract::<i64>().ok() != Some(0)
-    {
-        return Err(PyValueError::new_err(format!(
-            "without `addresses` there is only process 0; got {}",
-            describe(process_id)
-        )));
-    }
-    Ok(())
 }

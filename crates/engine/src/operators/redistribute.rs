@@ -27,18 +27,14 @@ pub(crate) fn redistribute<'scope, H: Host>(
     let parcels = address(context, operator, up, move |scope, batch, out| {
         for piece in pieces(batch.into_items(scope), workers) {
             let piece = Batch::of_items(scope, piece);
-            out.push(Parcel::new(
-                &sender,
-                scope,
-                first % workers,
-                sender.worker,
-                piece,
-            ));
+            let piece = (piece.weight(scope), piece);
+            let worker = first % workers;
+            out.push(Parcel::new(&sender, scope, worker, sender.worker, piece)?);
             first += 1;
         }
         Ok(())
     });
-    exchange(context, &operator.id.0, parcels)
+    exchange(context, operator, parcels)
 }
 
 /// Cuts items into at most `count` pieces of about equal length.

@@ -3,14 +3,13 @@
 //! The sending operator decides where each item goes and makes one [`Parcel`] per
 //! destination; the channel only reads the address. Parcels take [`Room`] when
 //! they are sent and give it back when they are taken in, which is what bounds
-//! the queues between workers.
+//! the queues between workers. What goes to another process is packed by its sender, who can
+//! say which step it is of if that fails, and unpacked by the operator that takes it.
 //!
 //! [`Room`]: crate::room::Room
 
-use std::sync::Arc;
-
 use timely::Accountable;
-use timely::bytes::arc::Bytes;
+use timely::bytes::arc::{Bytes, BytesMut};
 use timely::communication::Push;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::DistributorPact;
@@ -22,9 +21,28 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
 use crate::context::Context;
-use crate::host::Host;
+use crate::host::{Failure, Host};
 use crate::lane::{Lane, Laned};
+use crate::physical::PhysicalOperator;
+use crate::timely_ext::receive::receive;
 use crate::timely_ext::{BatchStream, Time};
+
+/// What can cross to another process, as bytes.
+pub(crate) trait Pack<H: Host>: Accountable + Default + Sized {
+    fn pack(self, scope: H::Scope<'_>) -> Result<Vec<u8>, Failure<H>>;
+
+    fn unpack(scope: H::Scope<'_>, bytes: &[u8]) -> Result<Self, Failure<H>>;
+}
+
+impl<H: Host> Pack<H> for Batch<H> {
+    fn pack(self, scope: H::Scope<'_>) -> Result<Vec<u8>, Failure<H>> {
+        H::pack(scope, self)
+    }
+
+    fn unpack(scope: H::Scope<'_>, bytes: &[u8]) -> Result<Self, Failure<H>> {
+        H::unpack(scope, bytes)
+    }
+}
 
 /// A batch with an address.
 pub(crate) struct Parcel<C> {
@@ -33,31 +51,115 @@ pub(crate) struct Parcel<C> {
     /// Which of the receiver's partitions, or inputs, it is for; or which worker it is
     /// from, where that matters.
     pub(crate) partition: usize,
-    /// The room that it takes.
-    pub(crate) weight: usize,
     /// Whether the worker that it is from sends nothing any more.
     pub(crate) is_last: bool,
-    pub(crate) batch: C,
+    /// The process that it is from, whose room it takes.
+    process: usize,
+    weight: usize,
+    /// How many items there are.
+    count: i64,
+    contents: Contents<C>,
 }
 
-impl<H: Host> Parcel<Batch<H>> {
-    /// Addresses a batch, and takes room for it.
-    pub(crate) fn new(
+/// How many bytes of a batch can go to another process: somewhat less than a frame may have.
+const MOST_BYTES: usize = 60 << 20;
+
+/// What is in a parcel.
+enum Contents<C> {
+    /// As it is, for a worker of the same process.
+    Here(C),
+    /// As bytes, for one of another process, or from there.
+    Packed(Bytes),
+}
+
+impl<C> Parcel<C> {
+    /// Addresses something that takes so much room.
+    pub(crate) fn new<H: Host>(
         context: &Context<H>,
         scope: H::Scope<'_>,
         worker: usize,
         partition: usize,
-        batch: Batch<H>,
-    ) -> Self {
-        let weight = batch.weight(scope);
+        (weight, batch): (usize, C),
+    ) -> Result<Self, Failure<H>>
+    where
+        C: Pack<H>,
+    {
         context.shared.room.take(weight);
-        Self {
+        let count = batch.record_count();
+        let place = &context.shared.place;
+        let contents = if place.has(worker) {
+            Contents::Here(batch)
+        } else {
+            let bytes = batch.pack(scope)?;
+            if bytes.len() > MOST_BYTES {
+                let why = format!(
+                    "a batch of {count} items takes {} bytes, and {MOST_BYTES} can cross at \
+                     once; emit less at a time",
+                    bytes.len()
+                );
+                return Err(H::no_crossing(scope, why));
+            }
+            Contents::Packed(BytesMut::from(bytes).freeze())
+        };
+        Ok(Self {
             worker,
             partition,
-            weight,
             is_last: false,
-            batch,
+            process: place.process,
+            weight,
+            count,
+            contents,
+        })
+    }
+
+    /// The last of those that a worker sends to another.
+    pub(crate) fn last(worker: usize, from: usize) -> Self
+    where
+        C: Default,
+    {
+        Self {
+            worker,
+            partition: from,
+            is_last: true,
+            ..Self::default()
         }
+    }
+
+    /// Whether there are no items.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// What is in it. Gives back the room that it took.
+    pub(crate) fn open<H: Host>(
+        self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+    ) -> Result<C, Failure<H>>
+    where
+        C: Pack<H>,
+    {
+        context.give_back(self.process, self.weight);
+        match self.contents {
+            Contents::Here(batch) => Ok(batch),
+            Contents::Packed(bytes) => C::unpack(scope, &bytes),
+        }
+    }
+
+    /// Looks into it, and leaves it unpacked.
+    pub(crate) fn look<H: Host>(&mut self, scope: H::Scope<'_>) -> Result<&mut C, Failure<H>>
+    where
+        C: Pack<H>,
+    {
+        let unpacked = match std::mem::replace(&mut self.contents, Contents::Here(C::default())) {
+            Contents::Here(batch) => batch,
+            Contents::Packed(bytes) => C::unpack(scope, &bytes)?,
+        };
+        let Contents::Here(place) = &mut self.contents else {
+            unreachable!("it was replaced by what is unpacked");
+        };
+        *place = unpacked;
+        Ok(place)
     }
 }
 
@@ -66,40 +168,86 @@ impl<C: Default> Default for Parcel<C> {
         Self {
             worker: 0,
             partition: 0,
-            weight: 0,
             is_last: false,
-            batch: C::default(),
+            process: 0,
+            weight: 0,
+            count: 0,
+            contents: Contents::Here(C::default()),
         }
     }
 }
 
-impl<C: Accountable> Accountable for Parcel<C> {
+impl<C> Accountable for Parcel<C> {
     fn record_count(&self) -> i64 {
         // The last counts as well, or timely could take its epoch to be over.
-        self.batch.record_count().max(i64::from(self.is_last))
+        self.count.max(i64::from(self.is_last))
     }
 }
 
-/// Timely wants every exchanged container to have a byte form. Workers of one
-/// process hand parcels over as they are, so it is never asked for.
-impl<C> ContainerBytes for Parcel<C> {
-    fn from_bytes(_bytes: Bytes) -> Self {
-        unreachable!("parcels stay within their process")
+/// The label of a parcel in bytes: six numbers.
+const LABEL: usize = 48;
+
+/// How a parcel goes to another process: its label, and what is in it.
+impl<C: Default> ContainerBytes for Parcel<C> {
+    fn from_bytes(mut bytes: Bytes) -> Self {
+        let label = bytes.extract_to(LABEL.min(bytes.len()));
+        let number = |index: usize| {
+            let field = label.get(index * 8..index * 8 + 8);
+            let field = field.and_then(|field| field.try_into().ok());
+            field.map_or(0, u64::from_le_bytes)
+        };
+        // Of a process of the same program, on a machine that has as many bits, or more.
+        let size = |index| usize::try_from(number(index)).unwrap_or(usize::MAX);
+        Self {
+            worker: size(0),
+            partition: size(1),
+            is_last: number(2) == 1,
+            process: size(3),
+            weight: size(4),
+            count: i64::try_from(number(5)).unwrap_or(i64::MAX),
+            contents: if bytes.is_empty() {
+                Contents::Here(C::default())
+            } else {
+                Contents::Packed(bytes)
+            },
+        }
     }
 
     fn length_in_bytes(&self) -> usize {
-        unreachable!("parcels stay within their process")
+        LABEL + self.packed().len()
     }
 
-    fn into_bytes<W: std::io::Write>(&self, _writer: &mut W) {
-        unreachable!("parcels stay within their process")
+    fn into_bytes<W: std::io::Write>(&self, writer: &mut W) {
+        let numbers = [
+            self.worker as u64,
+            self.partition as u64,
+            u64::from(self.is_last),
+            self.process as u64,
+            self.weight as u64,
+            self.count.unsigned_abs(),
+        ];
+        // Timely writes to memory of the length that was asked for: that can't fail.
+        for number in numbers {
+            let _ = writer.write_all(&number.to_le_bytes());
+        }
+        let _ = writer.write_all(self.packed());
+    }
+}
+
+impl<C> Parcel<C> {
+    /// The bytes that cross. What isn't packed is the end of a lane, with nothing in it.
+    fn packed(&self) -> &[u8] {
+        match &self.contents {
+            Contents::Here(_) => &[],
+            Contents::Packed(bytes) => bytes,
+        }
     }
 }
 
 /// Sends each parcel to the worker that it is addressed to.
 pub(crate) struct ByAddress;
 
-impl<C: Accountable + Default + 'static> Distributor<Parcel<C>> for ByAddress {
+impl<C: Default + 'static> Distributor<Parcel<C>> for ByAddress {
     fn partition<T: Clone, P: Push<Message<T, Parcel<C>>>>(
         &mut self,
         parcel: &mut Parcel<C>,
@@ -130,26 +278,37 @@ pub(crate) fn by_address() -> ByAddressPact {
 /// each worker that sent them, as the parcel says.
 pub(crate) fn exchange<'scope, H: Host>(
     context: &Context<H>,
-    name: &str,
+    operator: &PhysicalOperator<H>,
     parcels: Stream<'scope, Time, Parcel<Batch<H>>>,
 ) -> BatchStream<'scope, H> {
-    let mut builder = OperatorBuilder::new(format!("{name}.exchange"), parcels.scope());
+    let mut builder = OperatorBuilder::new(format!("{}.exchange", operator.id), parcels.scope());
     let mut input = builder.new_input(parcels, by_address());
     builder.set_notify_for(0, FrontierInterest::Never);
     let (mut output, batches) = builder.new_output();
-    let shared = Arc::clone(&context.shared);
     let lanes: Vec<Lane> = (0..context.workers).map(|_| context.new_lane()).collect();
     let lane_of = lanes.clone();
+    let (context, step) = (context.clone(), operator.written_as.clone());
     builder.build(move |_capabilities| {
         move |_frontiers| {
-            let mut output = output.activate();
-            input.for_each(|capability, parcel| {
-                shared.room.give_back(parcel.weight);
-                let batch = std::mem::take(&mut parcel.batch);
-                let lane = lane_of[parcel.partition];
-                let mut arrived = Laned::new(lane, batch);
-                arrived.is_last = parcel.is_last;
-                output.give(&capability, &mut arrived);
+            let arrivals = receive(&mut input);
+            if arrivals.is_empty() || context.is_halted() {
+                return;
+            }
+            H::attach(|scope| {
+                let mut output = output.activate();
+                for arrival in arrivals {
+                    for parcel in arrival.containers {
+                        let (lane, is_last) = (lane_of[parcel.partition], parcel.is_last);
+                        match parcel.open(&context, scope) {
+                            Ok(batch) => {
+                                let mut arrived = Laned::new(lane, batch);
+                                arrived.is_last = is_last;
+                                output.give(&arrival.capability, &mut arrived);
+                            }
+                            Err(failure) => return context.fail(scope, &step, failure),
+                        }
+                    }
+                }
             });
         }
     });

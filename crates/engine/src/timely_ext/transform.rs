@@ -62,12 +62,7 @@ impl<H: Host> Made for Parcel<Batch<H>> {
     }
 
     fn last_of_all<Of: Host>(context: &Context<Of>) -> Vec<Self> {
-        let last = |worker| Self {
-            worker,
-            partition: context.worker,
-            is_last: true,
-            ..Self::default()
-        };
+        let last = |worker| Self::last(worker, context.worker);
         (0..context.workers).map(last).collect()
     }
 }

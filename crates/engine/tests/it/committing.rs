@@ -60,6 +60,7 @@ impl PartitionedSink<Integers> for CommittingFiles {
         (): (),
         _step: &StepId,
         part: &str,
+        _execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
         let built = Part {

@@ -172,6 +172,7 @@ impl PartitionedSink<Integers> for Files {
         (): (),
         _step: &StepId,
         part: &str,
+        _execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
         let mut options = OpenOptions::new();
@@ -259,6 +260,7 @@ fn attempt() {
             changes: Changes::default(),
             retry: RetryPolicy::default(),
         }),
+        cluster: None,
     };
     flow.run_with(settings).unwrap();
 }

@@ -45,6 +45,9 @@ pub(crate) enum Stage {
     Over(i64),
 }
 
+/// A value that can't go to another process.
+pub(crate) const POISON: i64 = i64::MIN;
+
 /// An error that is a wish to stop.
 pub(crate) const STOP: &str = "stop";
 
@@ -139,6 +142,51 @@ impl Host for Integers {
 
     fn join((): (), key: Word, value: Value) -> Value {
         Value::Pair(key.0, value.int())
+    }
+
+    /// A word and a number in each line; without a word, if it is a row of integers.
+    fn pack((): (), batch: Batch<Self>) -> Result<Vec<u8>, IntFailure> {
+        let is_keyed = matches!(batch, Batch::Keyed(_));
+        let mut text = if is_keyed { "keyed" } else { "rows" }.to_owned();
+        for item in batch.into_items(()) {
+            text += &match item {
+                Value::Int(POISON) => {
+                    return Err(Failure::new("packing", "poison".to_owned()));
+                }
+                Value::Int(value) => format!("\n{value}"),
+                Value::Pair(word, value) => format!("\n{value} {word}"),
+            };
+        }
+        Ok(text.into_bytes())
+    }
+
+    fn unpack((): (), bytes: &[u8]) -> Result<Batch<Self>, IntFailure> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let mut lines = text.lines();
+        let is_keyed = lines.next() == Some("keyed");
+        let items: Vec<Value> = lines
+            .map(|line| match line.split_once(' ') {
+                None => Value::Int(line.parse().unwrap()),
+                Some((value, word)) => pair(word, value.parse().unwrap()),
+            })
+            .collect();
+        let rows = Batch::of_items((), items);
+        if is_keyed {
+            return Ok(Batch::Keyed(rows.into_keyed((), &StepId("".into()))?));
+        }
+        Ok(rows)
+    }
+
+    fn no_crossing((): (), why: String) -> IntFailure {
+        Failure::new("crossing", why)
+    }
+
+    fn explain((): (), error: &Error<Self>) -> (String, u8) {
+        let text = match error {
+            Error::Step { step, failure, .. } => format!("{step}: {}", failure.cause),
+            other => format!("{other:?}"),
+        };
+        (text, 70)
     }
 
     fn fuse(
@@ -489,6 +537,7 @@ impl PartitionedSink<Integers> for CollectPartitioned {
         (): (),
         _step: &StepId,
         part: &str,
+        _execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Integers>>, IntFailure> {
         // Whatever else is there is of a run that died before it was kept.
@@ -764,6 +813,7 @@ pub(crate) fn settings(workers: usize) -> Settings {
         optimize: true,
         clock: Arc::new(SystemClock::new()),
         recovery: None,
+        cluster: None,
     }
 }
 

@@ -34,6 +34,7 @@ fn settings(store: &Path, workers: usize, epoch_interval: Duration) -> Settings 
             changes: Changes::default(),
             retry: RetryPolicy::default(),
         }),
+        cluster: None,
     }
 }
 

@@ -42,6 +42,7 @@ impl PartitionedSink<Python3> for PyPartitionedSink {
         py: Python<'_>,
         step: &StepId,
         part: &str,
+        _execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Python3>>, PyFailure> {
         let resume_state = resume_state(py, resume)?;

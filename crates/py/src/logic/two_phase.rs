@@ -47,6 +47,7 @@ impl PartitionedSink<Python3> for PyTwoPhaseSink {
         py: Python<'_>,
         step: &StepId,
         part: &str,
+        execution: u64,
         resume: Option<&Saved>,
     ) -> Result<Box<dyn SinkPartition<Python3>>, PyFailure> {
         let sink = self.0.bind(py);
@@ -58,7 +59,7 @@ impl PartitionedSink<Python3> for PyTwoPhaseSink {
             PyList::empty(py).into_any()
         };
         let built = sink
-            .call_method1("build_part", (&*step.0, part))
+            .call_method1("build_part", (&*step.0, part, execution))
             .map_err(calling("build_part"))?;
         let part = instance_of(
             built,
@@ -66,14 +67,18 @@ impl PartitionedSink<Python3> for PyTwoPhaseSink {
             "TwoPhaseSinkPartition",
             "build_part",
         )?;
-        part.bind(py)
-            .call_method1("recover", (prepared,))
-            .map_err(calling("recover"))?;
-        Ok(Box::new(PyTwoPhasePartition {
+        let mut built = PyTwoPhasePartition {
             part,
             prepared: Vec::new(),
             is_dirty: false,
-        }))
+        };
+        let recovered = built.part.bind(py).call_method1("recover", (prepared,));
+        if let Err(error) = recovered {
+            // The first failure is the one to tell of.
+            let _ = built.close(py);
+            return Err(calling("recover")(error));
+        }
+        Ok(Box::new(built))
     }
 }
 
@@ -141,8 +146,9 @@ impl SinkPartition<Python3> for PyTwoPhasePartition {
         } else {
             Ok(part.clone())
         };
-        part.call_method0(pyo3::intern!(py, "close"))
-            .map_err(calling("close"))?;
-        aborted.map(drop)
+        let closed = part
+            .call_method0(pyo3::intern!(py, "close"))
+            .map_err(calling("close"));
+        aborted.and(closed).map(drop)
     }
 }

@@ -40,7 +40,8 @@ pub struct FlowStep {
 /// What the user says has changed.
 ///
 /// What is said of a step is said of all steps within it, too: of those whose names begin with
-/// its name and a dot.
+/// its name and a dot. Of two things that are said of a step, the one counts that names the
+/// innermost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// What steps of the store are called in the dataflow.
@@ -49,19 +50,31 @@ pub struct Changes {
     pub drop: BTreeSet<StepId>,
 }
 
-impl Changes {
-    /// What a step of the store is called in the dataflow. The alias of the innermost step counts.
-    fn name_of(&self, step: &StepId) -> StepId {
-        let around = self.aliases.iter().filter(|(old, _)| is_of(step, old));
-        match around.max_by_key(|(old, _)| old.0.len()) {
-            Some((old, new)) => StepId(format!("{}{}", new.0, &step.0[old.0.len()..])),
-            None => step.clone(),
-        }
-    }
+/// What the user says of a step of the store.
+enum Said<'a> {
+    /// It is called so, by this alias.
+    Alias {
+        old: &'a StepId,
+        name: StepId,
+    },
+    Drop,
+    Nothing,
+}
 
-    /// Whether the state of a step is of no use any more.
-    fn drops(&self, step: &StepId) -> bool {
-        self.drop.iter().any(|dropped| is_of(step, dropped))
+impl Changes {
+    fn of(&self, step: &StepId) -> Said<'_> {
+        let alias = self.aliases.iter().filter(|(old, _)| is_of(step, old));
+        let alias = alias.max_by_key(|(old, _)| old.0.len());
+        let drop = self.drop.iter().filter(|dropped| is_of(step, dropped));
+        let drop = drop.map(|dropped| dropped.0.len()).max();
+        match alias {
+            Some((old, new)) if drop.is_none_or(|length| length < old.0.len()) => Said::Alias {
+                old,
+                name: StepId(format!("{}{}", new.0, &step.0[old.0.len()..])),
+            },
+            _ if drop.is_some() => Said::Drop,
+            _ => Said::Nothing,
+        }
     }
 }
 
@@ -276,14 +289,32 @@ pub fn start(
         dropped: BTreeMap::new(),
     };
     let mut gone = BTreeMap::new();
-    for (old, stored) in manifest.steps.iter().filter(|(_, step)| step.keys > 0) {
-        let new = changes.name_of(old);
-        if changes.drops(old) {
-            start.dropped.insert(old.clone(), stored.keys);
-        } else if let Some(step) = flow.steps.get(&new) {
-            start.take(old, stored, &new, step)?;
-        } else {
-            gone.insert(old.clone(), stored.keys);
+    for (id, stored) in manifest.steps.iter().filter(|(_, step)| step.keys > 0) {
+        let own = flow.steps.get(id);
+        let (name, step) = match changes.of(id) {
+            Said::Drop if own.is_some() => {
+                return Err(Refusal::DropOfPresentStep { step: id.clone() });
+            }
+            Said::Drop => {
+                start.dropped.insert(id.clone(), stored.keys);
+                continue;
+            }
+            Said::Nothing => (id.clone(), own),
+            Said::Alias { old, name } => match flow.steps.get(&name) {
+                Some(_) if own.is_some() && name != *id => {
+                    let (old, new) = (old.clone(), changes.aliases[old].clone());
+                    return Err(Refusal::AliasOfPresentStep { old, new });
+                }
+                Some(step) => (name, Some(step)),
+                // The alias has done its work, and leads from the step to another within it.
+                None => (id.clone(), own),
+            },
+        };
+        match step {
+            Some(step) => start.take(id, stored, &name, step)?,
+            None => {
+                gone.insert(id.clone(), stored.keys);
+            }
         }
     }
     if !gone.is_empty() {
@@ -372,7 +403,7 @@ fn check_changes(manifest: &Manifest, flow: &Flow, changes: &Changes) -> Result<
         if changes.aliases.contains_key(&step) {
             return Err(Refusal::AliasAndDrop { step });
         }
-        if has_any(&flow.steps, &step) {
+        if flow.steps.contains_key(&step) {
             return Err(Refusal::DropOfPresentStep { step });
         }
     }
@@ -380,15 +411,16 @@ fn check_changes(manifest: &Manifest, flow: &Flow, changes: &Changes) -> Result<
     let with_state: BTreeMap<_, _> = with_state.map(|(id, step)| (id.clone(), step)).collect();
     for (old, new) in &changes.aliases {
         let (old, new) = (old.clone(), new.clone());
-        if has_any(&flow.steps, &old) {
-            return Err(Refusal::AliasOfPresentStep { old, new });
-        }
         if !has_any(&flow.steps, &new) {
             let present = flow.steps.keys().cloned().collect();
             return Err(Refusal::AliasToNothing { old, new, present });
         }
+        if flow.steps.contains_key(&old) && !is_of(&new, &old) {
+            return Err(Refusal::AliasOfPresentStep { old, new });
+        }
+        let is_fresh = manifest.flow.is_none();
         let has_done_its_work = has_any(&manifest.steps, &new);
-        if !has_any(&with_state, &old) && !has_done_its_work {
+        if !has_any(&with_state, &old) && !has_done_its_work && !is_fresh {
             let stored = with_state.into_keys().collect();
             return Err(Refusal::AliasFromNothing { old, new, stored });
         }

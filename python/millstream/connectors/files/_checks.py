@@ -15,6 +15,7 @@ __all__ = [
     "check_file",
     "check_offset",
     "check_part",
+    "check_tail",
     "check_unclaimed",
     "checked_fs_id",
 ]
@@ -90,6 +91,20 @@ def check_unclaimed(path: Path) -> None:
             f"`{path.absolute()}` has {size} bytes that the recovery store knows "
             "nothing of, and this run would write over them; move the file away, or "
             "run with the store that it was written with"
+        )
+        raise UnknownOutputError(msg)
+
+
+def check_tail(path: Path, offset: int, tail: bytes) -> None:
+    """Check that a file is still the one whose last bytes before `offset` are known."""
+    with path.open("rb") as file:
+        file.seek(offset - len(tail))
+        is_same = file.read(len(tail)) == tail
+    if not is_same:
+        msg = (
+            f"can't resume `{path.absolute()}` at byte {offset}: what is before that "
+            "isn't what was written there, so it is another file; give the path of the "
+            "file that the last execution wrote, or move this one away"
         )
         raise UnknownOutputError(msg)
 

@@ -20,49 +20,74 @@ __all__ = ["CommittingDirSink"]
 _DIGITS = 12
 """Enough that names sort by epoch."""
 
+_LONGEST = 180
+"""So that the name of a file that isn't ready has less than 255 bytes."""
+
 
 class _Names:
-    """How the files of a partition are called, and which of those there are its."""
+    """How the files of a partition are called, and which of those there are its.
+
+    A file that isn't ready has the number of its execution in its name. So an
+    execution that has been taken over, and doesn't know it yet, can't take what its
+    heir has begun for something that was left behind.
+    """
 
     def __init__(self, dir_path: Path, name: str) -> None:
         self._dir_path = dir_path
         self._name = name
         self._stem, self._suffix = Path(name).stem, Path(name).suffix
         stem, suffix = re.escape(self._stem), re.escape(self._suffix)
-        self._pending = re.compile(rf"\.{re.escape(name)}-[0-9a-f]{{32}}\.pending")
+        self._pending = re.compile(
+            rf"\.{re.escape(name)}-([0-9]+)-[0-9a-f]{{32}}\.pending"
+        )
         self._finished = re.compile(rf"{stem}-[0-9]{{{_DIGITS},}}{suffix}")
 
-    def new_pending(self) -> str:
-        return f".{self._name}-{uuid4().hex}.pending"
+    def new_pending(self, execution: int) -> str:
+        return f".{self._name}-{execution}-{uuid4().hex}.pending"
 
     def of_epoch(self, epoch: int) -> str:
         return f"{self._stem}-{epoch:0{_DIGITS}}{self._suffix}"
 
-    def all_pending(self) -> list[Path]:
-        return self._all(self._pending)
+    def all(self) -> list[Path]:
+        """Those that are there, of any execution."""
+        return sorted(
+            path
+            for path in self._dir_path.iterdir()
+            if self._finished.fullmatch(path.name) or self._pending.fullmatch(path.name)
+        )
 
-    def all_finished(self) -> list[Path]:
-        return self._all(self._finished)
-
-    def _all(self, pattern: re.Pattern[str]) -> list[Path]:
-        paths = self._dir_path.iterdir()
-        return sorted(path for path in paths if pattern.fullmatch(path.name))
+    def left_behind(self, execution: int) -> list[Path]:
+        """Those that aren't ready, and of executions up to this one."""
+        found = []
+        for path in self._dir_path.iterdir():
+            pending = self._pending.fullmatch(path.name)
+            if pending and int(pending[1]) <= execution:
+                found.append(path)
+        return found
 
 
 class _CommittingPartition(TwoPhaseSinkPartition[str, tuple[str, str]]):
     """Writes a file for each epoch; what is prepared is its name now, and then."""
 
-    def __init__(self, dir_path: Path, names: _Names, end: str, encoding: str) -> None:
+    def __init__(
+        self, dir_path: Path, names: _Names, execution: int, end: str, encoding: str
+    ) -> None:
         self._dir_path = dir_path
         self._names = names
+        self._execution = execution
         self._end = end
-        self._encoding = encoding
+        self._encoder = codecs.getincrementalencoder(encoding)()
         self._pending = ""
         self._file: BinaryIO | None = None
 
     def recover(self, prepared: list[tuple[str, str]]) -> None:
-        super().recover(prepared)
-        for path in self._names.all_pending():
+        for names in prepared:
+            # What isn't there any more was committed before the crash, and may even
+            # have been taken away since.
+            self._publish(names)
+        if prepared:
+            self._sync_dir()
+        for path in self._names.left_behind(self._execution):
             path.unlink(missing_ok=True)
 
     def write_batch(self, values: list[str]) -> None:
@@ -75,13 +100,14 @@ class _CommittingPartition(TwoPhaseSinkPartition[str, tuple[str, str]]):
             )
             raise TypeError(msg) from error
         if self._file is None:
-            self._pending = self._names.new_pending()
+            self._pending = self._names.new_pending(self._execution)
             self._file = (self._dir_path / self._pending).open("xb")
-            self._encoder = codecs.getincrementalencoder(self._encoding)()
+            self._encoder.reset()
         self._file.write(self._encoder.encode(text))
 
     def prepare(self, epoch: int) -> tuple[str, str]:
         if self._file is not None:
+            self._file.write(self._encoder.encode("", final=True))
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -90,18 +116,33 @@ class _CommittingPartition(TwoPhaseSinkPartition[str, tuple[str, str]]):
         return self._pending, self._names.of_epoch(epoch)
 
     def commit(self, prepared: tuple[str, str]) -> None:
-        pending, finished = (self._dir_path / name for name in prepared)
+        pending, finished = prepared
+        path = self._dir_path / finished
+        if not self._publish(prepared) and not path.exists():
+            msg = (
+                f"can't let `{path.absolute()}` be seen: what was written for it, "
+                f"`{pending}`, is gone; somebody has removed it"
+            )
+            raise FileNotFoundError(msg)
+        self._sync_dir()
+
+    def _publish(self, names: tuple[str, str]) -> bool:
+        """Rename a file that is ready; false if there is none."""
+        pending, finished = (self._dir_path / name for name in names)
         if not pending.exists():
-            # It was committed before a crash, and may even have been taken away since.
-            return
+            return False
         if finished.exists():
             msg = (
                 f"can't let `{finished.absolute()}` be seen: there is a file of that "
                 "name which isn't of this execution; move it away"
             )
             raise UnknownOutputError(msg)
-        pending.rename(finished)
-        self._sync_dir()
+        try:
+            pending.rename(finished)
+        except FileNotFoundError:
+            # Whoever has taken this execution over was faster.
+            return False
+        return True
 
     def abort(self) -> None:
         if self._file is not None:
@@ -115,6 +156,16 @@ class _CommittingPartition(TwoPhaseSinkPartition[str, tuple[str, str]]):
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _check_name(name: str) -> None:
+    """Check that a file can be called so, with an epoch or more in its name."""
+    if not name or "/" in name or name.startswith(".") or len(name.encode()) > _LONGEST:
+        msg = (
+            "`file_namer` must return the name of a file, without a directory and not "
+            f"beginning with a dot, of 1 to {_LONGEST} bytes; but it returned `{name}`"
+        )
+        raise ValueError(msg)
 
 
 class CommittingDirSink(TwoPhaseSink[str, tuple[str, str]]):
@@ -177,6 +228,8 @@ class CommittingDirSink(TwoPhaseSink[str, tuple[str, str]]):
         codecs.lookup(encoding)
         self._dir_path = Path(dir_path)
         self._files = NumberedFiles(file_count, file_namer, assign_file)
+        for name in self._files.names:
+            _check_name(name)
         self._end = end
         self._encoding = encoding
 
@@ -205,14 +258,14 @@ class CommittingDirSink(TwoPhaseSink[str, tuple[str, str]]):
             for_part: One of the names that `list_parts` gave.
 
         Raises:
-            UnknownOutputError: If there are files of earlier epochs.
+            UnknownOutputError: If there are files of earlier executions.
         """
-        finished = _Names(self._dir_path, for_part).all_finished()
-        if finished:
+        found = _Names(self._dir_path, for_part).all()
+        if found:
             msg = (
-                f"`{finished[0].absolute()}` and {len(finished) - 1} more are of an "
-                "earlier run that this one doesn't go on from; move them away, or run "
-                "with the store that they were written with"
+                f"`{found[0].absolute()}` and {len(found) - 1} more are of an earlier "
+                "run that this one doesn't go on from; move them away, or run with the "
+                "store that they were written with"
             )
             raise UnknownOutputError(msg)
 
@@ -220,11 +273,13 @@ class CommittingDirSink(TwoPhaseSink[str, tuple[str, str]]):
         self,
         step_id: str,  # noqa: ARG002
         for_part: str,
+        execution: int,
     ) -> TwoPhaseSinkPartition[str, tuple[str, str]]:
         """Begin to write the files of an index."""
         return _CommittingPartition(
             self._dir_path,
             _Names(self._dir_path, for_part),
+            execution,
             self._end,
             self._encoding,
         )

@@ -12,6 +12,7 @@ from millstream.connectors.files._checks import (
     check_file,
     check_offset,
     check_part,
+    check_tail,
     check_unclaimed,
 )
 from millstream.connectors.files._numbered import NumberedFiles, file_name, hash_key
@@ -20,13 +21,21 @@ from millstream.outputs import FixedPartitionedSink, StatefulSinkPartition
 __all__ = ["DirSink", "FileSink"]
 
 
-class _FilePartition(StatefulSinkPartition[str, int]):
+FilePosition = tuple[int, bytes]
+"""How long a file is, and its last bytes, by which it is known again."""
+
+_TAIL = 64
+"""How many bytes to know a file by."""
+
+
+class _FilePartition(StatefulSinkPartition[str, FilePosition]):
     def __init__(
-        self, path: Path, end: str, encoding: str, resume_state: int | None
+        self, path: Path, end: str, encoding: str, resume_state: FilePosition | None
     ) -> None:
-        offset = resume_state or 0
+        offset, self._tail = resume_state or (0, b"")
         if offset:
             check_offset(path, offset, path.stat().st_size if path.exists() else 0)
+            check_tail(path, offset, self._tail)
         self._path = path
         self._end = end
         self._encoder = codecs.getincrementalencoder(encoding)()
@@ -46,18 +55,20 @@ class _FilePartition(StatefulSinkPartition[str, int]):
                 "turn all values into `str` before this step"
             )
             raise TypeError(msg) from error
-        self._file.write(self._encoder.encode(text))
+        data = self._encoder.encode(text)
+        self._file.write(data)
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
 
-    def snapshot(self) -> int:
-        return self._file.tell()
+    def snapshot(self) -> FilePosition:
+        return self._file.tell(), self._tail
 
     def close(self) -> None:
         self._file.close()
 
 
-class FileSink(FixedPartitionedSink[str, int]):
+class FileSink(FixedPartitionedSink[str, FilePosition]):
     r"""Write the values of ``(key, value)`` items to a file, all to the same.
 
     The file is opened when the first item arrives, and emptied then. A resumed
@@ -65,7 +76,8 @@ class FileSink(FixedPartitionedSink[str, int]):
     store that knows nothing of the file, it must be empty or not there, or the
     execution doesn't begin. Each batch is on disk before the next one is written.
 
-    The state is the size of the file.
+    The state is the size of the file, and its last bytes: a file that doesn't have them
+    isn't the one that was written.
 
     Args:
         path: The file. Its directory must exist when the dataflow starts.
@@ -119,7 +131,11 @@ class FileSink(FixedPartitionedSink[str, int]):
         """Route all keys to the one file."""
         return 0
 
-    def claim_part(self, step_id: str, for_part: str) -> int:  # noqa: ARG002
+    def claim_part(
+        self,
+        step_id: str,  # noqa: ARG002
+        for_part: str,  # noqa: ARG002
+    ) -> FilePosition:
         """Begin a file that the recovery store knows nothing of.
 
         Args:
@@ -127,26 +143,26 @@ class FileSink(FixedPartitionedSink[str, int]):
             for_part: The name that `list_parts` gave.
 
         Returns:
-            The size to begin with, 0.
+            The position to begin with, that of an empty file.
 
         Raises:
             UnknownOutputError: If there is something in the file.
         """
         check_unclaimed(self._path)
-        return 0
+        return 0, b""
 
     def build_part(
         self,
         step_id: str,  # noqa: ARG002
         for_part: str,
-        resume_state: int | None,
-    ) -> StatefulSinkPartition[str, int]:
+        resume_state: FilePosition | None,
+    ) -> StatefulSinkPartition[str, FilePosition]:
         """Open the file.
 
         Args:
             step_id: The full id of the output step.
             for_part: The name that `list_parts` gave.
-            resume_state: The size to cut the file to.
+            resume_state: Where to cut the file.
 
         Returns:
             The partition.
@@ -154,12 +170,13 @@ class FileSink(FixedPartitionedSink[str, int]):
         Raises:
             ValueError: If the partition is of another path, or the file is smaller
                 than that.
+            UnknownOutputError: If what is before that isn't what was written there.
         """
         check_part(for_part, for_part, self._path)
         return _FilePartition(self._path, self._end, self._encoding, resume_state)
 
 
-class DirSink(FixedPartitionedSink[str, int]):
+class DirSink(FixedPartitionedSink[str, FilePosition]):
     r"""Write the values of ``(key, value)`` items to files in a directory.
 
     All values with the same key go to the same file. Each file is written as
@@ -231,17 +248,21 @@ class DirSink(FixedPartitionedSink[str, int]):
         """Route a key to the file that `assign_file` says."""
         return self._files.part_of(item_key)
 
-    def claim_part(self, step_id: str, for_part: str) -> int:  # noqa: ARG002
+    def claim_part(
+        self,
+        step_id: str,  # noqa: ARG002
+        for_part: str,
+    ) -> FilePosition:
         """Begin one of the files. See `FileSink.claim_part`."""
         check_unclaimed(self._dir_path / for_part)
-        return 0
+        return 0, b""
 
     def build_part(
         self,
         step_id: str,  # noqa: ARG002
         for_part: str,
-        resume_state: int | None,
-    ) -> StatefulSinkPartition[str, int]:
+        resume_state: FilePosition | None,
+    ) -> StatefulSinkPartition[str, FilePosition]:
         """Open one of the files. See `FileSink.build_part`."""
         return _FilePartition(
             self._dir_path / for_part, self._end, self._encoding, resume_state

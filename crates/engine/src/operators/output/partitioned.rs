@@ -43,10 +43,12 @@ pub(super) fn route<'scope, H: Host>(
             }
             sorter.put(sink.route(scope, &key, owners.len())?, value);
         }
-        out.extend(sorter.drain().map(|(partition, values)| {
+        for (partition, values) in sorter.drain() {
             let values = Batch::of_items(scope, values);
-            Parcel::new(&sender, scope, owners[partition], partition, values)
-        }));
+            let values = (values.weight(scope), values);
+            let worker = owners[partition];
+            out.push(Parcel::new(&sender, scope, worker, partition, values)?);
+        }
         Ok(())
     })
 }
@@ -91,7 +93,10 @@ impl<H: Host> PartitionedWriter<H> {
         saved: Option<&Saved>,
     ) -> Result<Part<H>, Failure<H>> {
         let name = &self.context.partitions(&self.step)[partition].part;
-        let part = self.sink.build_part(scope, &self.step, name, saved)?;
+        let execution = self.context.shared.execution;
+        let part = self
+            .sink
+            .build_part(scope, &self.step, name, execution, saved)?;
         Ok(Open::new(&self.context, &self.written_as, part))
     }
 
@@ -113,12 +118,12 @@ impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
     }
 
     fn is_nothing(&self, parcel: &Parcel<Batch<H>>) -> bool {
-        parcel.batch.is_empty()
+        parcel.is_empty()
     }
 
     fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<Batch<H>>) -> Result<(), Failure<H>> {
-        let items = parcel.batch.into_rows(scope);
         let partition = parcel.partition;
+        let items = parcel.open(&self.context, scope)?.into_rows(scope);
         self.changed.insert(partition);
         if !self.parts.contains_key(&partition) {
             let part = self.build(scope, partition, None)?;
@@ -127,7 +132,6 @@ impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
         if let Entry::Occupied(mut part) = self.parts.entry(partition) {
             part.get_mut().get().write_batch(scope, items)?;
         }
-        self.context.shared.room.give_back(parcel.weight);
         Ok(())
     }
 

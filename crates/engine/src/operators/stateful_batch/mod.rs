@@ -88,28 +88,41 @@ fn route<'scope, H: Host>(
             let worker = (key.stable_hash() % workers) as usize;
             sorter.put(worker, (key, value));
         }
-        out.extend(sorter.drain().map(|(worker, pairs)| {
-            Parcel::new(&sender, scope, worker, input, Batch::Keyed(pairs))
-        }));
+        for (worker, pairs) in sorter.drain() {
+            let pairs = Batch::Keyed(pairs);
+            let pairs = (pairs.weight(scope), pairs);
+            out.push(Parcel::new(&sender, scope, worker, input, pairs)?);
+        }
         Ok(())
     })
 }
 
 /// What arrives at a step with state, and by which of its streams.
 trait Delivery<H: Host>: Accountable + Default + 'static {
-    fn open(self, context: &Context<H>) -> (usize, Batch<H>);
+    fn open(
+        self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+    ) -> Result<(usize, Batch<H>), Failure<H>>;
 }
 
 impl<H: Host> Delivery<H> for Laned<H> {
-    fn open(self, _context: &Context<H>) -> (usize, Batch<H>) {
-        (0, self.batch)
+    fn open(
+        self,
+        _context: &Context<H>,
+        _scope: H::Scope<'_>,
+    ) -> Result<(usize, Batch<H>), Failure<H>> {
+        Ok((0, self.batch))
     }
 }
 
 impl<H: Host> Delivery<H> for Parcel<Batch<H>> {
-    fn open(self, context: &Context<H>) -> (usize, Batch<H>) {
-        context.shared.room.give_back(self.weight);
-        (self.partition, self.batch)
+    fn open(
+        self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+    ) -> Result<(usize, Batch<H>), Failure<H>> {
+        Ok((self.partition, Self::open(self, context, scope)?))
     }
 }
 
@@ -119,16 +132,16 @@ fn batches<H: Host, C: Delivery<H>>(
     context: &Context<H>,
     scope: H::Scope<'_>,
     containers: Vec<C>,
-) -> Vec<(usize, Batch<H>)> {
+) -> Result<Vec<(usize, Batch<H>)>, Failure<H>> {
     let mut batches: Vec<(usize, Batch<H>)> = Vec::new();
     for container in containers {
-        let (input, mut batch) = container.open(context);
+        let (input, mut batch) = container.open(context, scope)?;
         if let Some((_, before)) = batches.pop_if(|(last, _)| *last == input) {
             batch = before.append(scope, batch);
         }
         batches.push((input, batch));
     }
-    batches
+    Ok(batches)
 }
 
 fn apply<'scope, H, C, P>(
@@ -247,7 +260,7 @@ impl<H: Host> Step<H> {
         arrival: Arrival<C>,
         outputs: &mut Outputs<H>,
     ) -> Result<(), Failure<H>> {
-        for (input, batch) in batches(&self.context, scope, arrival.containers) {
+        for (input, batch) in batches(&self.context, scope, arrival.containers)? {
             if self.context.is_halted() {
                 return Ok(());
             }

@@ -13,25 +13,28 @@ pub(crate) use turns::watermark_step;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use timely::Accountable;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
+use crate::batch::Batch;
 use crate::context::Context;
-use crate::host::Host;
+use crate::host::{Failure, Host};
 use crate::lane::Lane;
 use crate::logic::TimedBatch;
 use crate::operators::stateful_batch::outputs::Outputs;
 use crate::operators::timed_batch::stamp::stamp;
 use crate::operators::timed_batch::turns::Turns;
 use crate::physical::PhysicalOperator;
-use crate::timely_ext::exchange::{Parcel, by_address};
+use crate::timely_ext::exchange::{Pack, Parcel, by_address};
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::{BatchStream, Time};
+use crate::wire;
 
 /// What a worker tells the others about what comes by its lanes.
 enum News<H: Host> {
@@ -73,6 +76,86 @@ impl<H: Host> Accountable for News<H> {
             Self::Values { pairs, .. } => i64::try_from(pairs.len()).unwrap_or(i64::MAX).max(1),
             Self::Begins(_) | Self::Ends(_) => 1,
         }
+    }
+}
+
+/// The part of some news that is the engine's own.
+#[derive(Serialize, Deserialize)]
+enum Notice {
+    Begins(Vec<(u32, Option<String>)>),
+    Values {
+        lane: u32,
+        furthest: i64,
+        /// Of each value, its timestamp and the latest of its lane.
+        timestamps: Vec<(i64, i64)>,
+    },
+    Ends(u32),
+}
+
+impl<H: Host> Pack<H> for News<H> {
+    fn pack(self, scope: H::Scope<'_>) -> Result<Vec<u8>, Failure<H>> {
+        let mut keyed = Vec::new();
+        let notice = match self {
+            Self::Begins(lanes) => Notice::Begins(
+                lanes
+                    .into_iter()
+                    .map(|(lane, name)| (lane.0, name))
+                    .collect(),
+            ),
+            Self::Ends(lane) => Notice::Ends(lane.0),
+            Self::Values {
+                lane,
+                furthest,
+                pairs,
+            } => {
+                let mut timestamps = Vec::with_capacity(pairs.len());
+                keyed.reserve(pairs.len());
+                for (key, stamped) in pairs {
+                    timestamps.push((stamped.timestamp, stamped.furthest));
+                    keyed.push((key, stamped.value));
+                }
+                Notice::Values {
+                    lane: lane.0,
+                    furthest,
+                    timestamps,
+                }
+            }
+        };
+        let pairs = H::pack(scope, Batch::Keyed(keyed))?;
+        Ok(wire::join(&notice, &pairs))
+    }
+
+    fn unpack(scope: H::Scope<'_>, bytes: &[u8]) -> Result<Self, Failure<H>> {
+        let (notice, pairs) = wire::split(bytes).map_err(|error| H::no_crossing(scope, error))?;
+        Ok(match notice {
+            Notice::Begins(lanes) => {
+                let named = |(lane, name)| (Lane(lane), name);
+                Self::Begins(lanes.into_iter().map(named).collect())
+            }
+            Notice::Ends(lane) => Self::Ends(Lane(lane)),
+            Notice::Values {
+                lane,
+                furthest,
+                timestamps,
+            } => {
+                let Batch::Keyed(keyed) = H::unpack(scope, pairs)? else {
+                    return Err(H::no_crossing(scope, "values without keys".to_owned()));
+                };
+                let stamped = |((key, value), (timestamp, furthest))| {
+                    let stamped = Stamped {
+                        timestamp,
+                        furthest,
+                        value,
+                    };
+                    (key, stamped)
+                };
+                Self::Values {
+                    lane: Lane(lane),
+                    furthest,
+                    pairs: keyed.into_iter().zip(timestamps).map(stamped).collect(),
+                }
+            }
+        })
     }
 }
 
@@ -121,14 +204,11 @@ where
         let mut held = capabilities;
         let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
         move |frontiers| {
-            for mut arrival in receive(&mut input) {
-                for parcel in &mut arrival.containers {
-                    if let News::Begins(lanes) = &mut parcel.batch {
-                        turns.begin(parcel.partition, std::mem::take(lanes));
-                    }
-                }
-                epochs.add([arrival]);
+            let mut arrivals = receive(&mut input);
+            if !turns.have_all_begun() && !arrivals.is_empty() {
+                turns.attempt(|turns, scope| turns.hear_of_lanes(scope, &mut arrivals));
             }
+            epochs.add(arrivals);
             let frontier = frontiers[0].frontier().first().copied();
             let has_ended = frontier.is_none() && !held.is_empty();
             if context.is_halted() {

@@ -45,8 +45,15 @@ pub(super) fn stamp<'scope, H: Host>(
         let mut first = capabilities.pop();
         move |_frontiers| {
             if let Some(capability) = first.take() {
+                let parcels = H::attach(|scope| match stamper.begin(scope) {
+                    Ok(parcels) => parcels,
+                    Err(failure) => {
+                        stamper.context.fail(scope, &stamper.step, failure);
+                        Vec::new()
+                    }
+                });
                 let mut output = output.activate();
-                for mut parcel in stamper.begin() {
+                for mut parcel in parcels {
                     output.give(&capability, &mut parcel);
                 }
             }
@@ -90,11 +97,11 @@ struct Stamper<H: Host> {
 
 impl<H: Host> Stamper<H> {
     /// Tells every worker which lanes there are.
-    fn begin(&self) -> Vec<Parcel<News<H>>> {
+    fn begin(&self, scope: H::Scope<'_>) -> Result<Vec<Parcel<News<H>>>, Failure<H>> {
         let name_of = |lane: &Lane| self.context.lanes.name(*lane);
         let lanes = self.furthest.keys();
         let lanes: Vec<_> = lanes.map(|lane| (*lane, name_of(lane))).collect();
-        self.tell_all(|| News::Begins(lanes.clone()))
+        self.tell_all(scope, || News::Begins(lanes.clone()))
     }
 
     /// What to tell the workers about a batch.
@@ -114,7 +121,7 @@ impl<H: Host> Stamper<H> {
         }
         if is_last {
             self.furthest.remove(&lane);
-            parcels.extend(self.tell_all(|| News::Ends(lane)));
+            parcels.extend(self.tell_all(scope, || News::Ends(lane))?);
         }
         Ok(parcels)
     }
@@ -150,30 +157,34 @@ impl<H: Host> Stamper<H> {
         let address = |(worker, pairs): (usize, StampedPairs<H>)| {
             let first = pairs.first().map(|(_, stamped)| &stamped.value);
             let weight = weight_of::<H>(scope, pairs.len(), first);
-            self.context.shared.room.take(weight);
             let news = News::Values {
                 lane,
                 furthest,
                 pairs,
             };
-            self.parcel(worker, weight, news)
+            self.parcel(scope, worker, weight, news)
         };
-        Ok(piles.into_iter().enumerate().map(address).collect())
+        piles.into_iter().enumerate().map(address).collect()
     }
 
-    fn tell_all(&self, news: impl Fn() -> News<H>) -> Vec<Parcel<News<H>>> {
+    fn tell_all(
+        &self,
+        scope: H::Scope<'_>,
+        news: impl Fn() -> News<H>,
+    ) -> Result<Vec<Parcel<News<H>>>, Failure<H>> {
         (0..self.context.workers)
-            .map(|worker| self.parcel(worker, 0, news()))
+            .map(|worker| self.parcel(scope, worker, 0, news()))
             .collect()
     }
 
-    fn parcel(&self, worker: usize, weight: usize, news: News<H>) -> Parcel<News<H>> {
-        Parcel {
-            worker,
-            partition: self.context.worker,
-            weight,
-            is_last: false,
-            batch: news,
-        }
+    fn parcel(
+        &self,
+        scope: H::Scope<'_>,
+        worker: usize,
+        weight: usize,
+        news: News<H>,
+    ) -> Result<Parcel<News<H>>, Failure<H>> {
+        let context = &self.context;
+        Parcel::new(context, scope, worker, context.worker, (weight, news))
     }
 }

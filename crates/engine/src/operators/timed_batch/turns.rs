@@ -111,11 +111,12 @@ impl<H: Host> Turns<H> {
         outputs: &mut Outputs<H>,
     ) -> Result<(), Failure<H>> {
         for parcel in arrival.containers {
-            self.context.shared.room.give_back(parcel.weight);
+            let from = parcel.partition;
+            let news = parcel.open(&self.context, scope)?;
             if self.context.is_halted() {
                 return Ok(());
             }
-            let made = self.hear(scope, parcel.partition, parcel.batch)?;
+            let made = self.hear(scope, from, news)?;
             outputs.give(&arrival.capability, made);
         }
         Ok(())
@@ -136,8 +137,27 @@ impl<H: Host> Turns<H> {
         Ok(())
     }
 
+    /// Hears, of all that has arrived early, which lanes workers have.
+    pub(super) fn hear_of_lanes(
+        &mut self,
+        scope: H::Scope<'_>,
+        arrivals: &mut [Arrival<Parcel<News<H>>>],
+    ) -> Result<(), Failure<H>> {
+        let parcels = arrivals
+            .iter_mut()
+            .flat_map(|arrival| &mut arrival.containers);
+        for parcel in parcels {
+            let from = parcel.partition;
+            if let News::Begins(lanes) = parcel.look(scope)? {
+                let lanes = std::mem::take(lanes);
+                self.begin(from, lanes);
+            }
+        }
+        Ok(())
+    }
+
     /// Hears which lanes a worker has.
-    pub(super) fn begin(&mut self, from: usize, lanes: Vec<(Lane, Option<String>)>) {
+    fn begin(&mut self, from: usize, lanes: Vec<(Lane, Option<String>)>) {
         let lanes = lanes.into_iter().map(|(lane, name)| ((from, lane), name));
         self.begun.extend(lanes);
         self.awaited -= 1;

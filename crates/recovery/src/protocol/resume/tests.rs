@@ -320,7 +320,8 @@ fn drop_is_of_the_steps_within_too() {
         dropped,
         [&step("day.window"), &step("day.window.watermark")]
     );
-    let refused = start_on(&manifest(), &counting("day.window"), &drop_of("day"));
+    let flow = counting("day.window");
+    let refused = start_on(&manifest_of_windows(), &flow, &drop_of("day"));
     assert!(matches!(refused, Err(Refusal::DropOfPresentStep { .. })));
 }
 
@@ -329,4 +330,50 @@ fn step_with_a_longer_name_is_not_within() {
     let flow = counting("nights.window");
     let refused = start_on(&manifest_of_windows(), &flow, &aliases(&[("da", "night")]));
     assert!(matches!(refused, Err(Refusal::AliasToNothing { .. })));
+}
+
+/// A step within a step that is dropped as a whole may go on.
+#[test]
+fn innermost_of_alias_and_drop_counts() {
+    let kinds = [
+        ("night.window", StepKind::Stateful),
+        ("input", StepKind::Source),
+    ];
+    let changes = Changes {
+        aliases: BTreeMap::from([(step("day.window"), step("night.window"))]),
+        drop: BTreeSet::from([step("day")]),
+    };
+    let mut manifest = manifest_of_windows();
+    let other = manifest.steps[&step("day.window")].clone();
+    manifest.steps.insert(step("day.other"), other);
+    manifest.steps.remove(&step("day.window.watermark"));
+    let start = start_on(&manifest, &flow(&kinds), &changes).unwrap();
+    assert_eq!(start.steps[&step("day.window")], step("night.window"));
+    let dropped: Vec<_> = start.dropped.keys().collect();
+    assert_eq!(dropped, [&step("day.other")]);
+}
+
+#[test]
+fn step_may_move_into_one_of_its_own_name() {
+    let changes = aliases(&[("count", "count.inner")]);
+    let flow = counting("count.inner");
+    let start = start_on(&manifest(), &flow, &changes).unwrap();
+    assert_eq!(start.steps[&step("count")], step("count.inner"));
+    // The next time, it is there.
+    let mut moved = manifest();
+    let stored = moved.steps.remove(&step("count")).unwrap();
+    moved.steps.insert(step("count.inner"), stored);
+    let start = start_on(&moved, &flow, &changes).unwrap();
+    assert_eq!(start.steps[&step("count.inner")], step("count.inner"));
+}
+
+#[test]
+fn alias_may_be_given_before_there_is_anything() {
+    let fresh = Manifest {
+        flow: None,
+        steps: BTreeMap::new(),
+        ..manifest()
+    };
+    let changes = aliases(&[("count", "tally")]);
+    assert!(start_on(&fresh, &counting("tally"), &changes).is_ok());
 }

@@ -1,0 +1,182 @@
+//! The connections between the processes, as the engine uses them.
+
+use std::any::Any;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millstream_transport::{
+    ControlHandle, Guarded, PeerEvent, PeerEventKind, ProcessIndex, Settings, join,
+};
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::initialize::Hooks;
+
+use super::member::Member;
+use super::message::Message;
+use super::place::Place;
+use crate::error::Error;
+use crate::host::Host;
+use crate::wire::{decode, encode};
+
+/// Something that came from a process.
+pub(crate) type Mail = (usize, Arrived);
+
+/// What can come.
+pub(crate) enum Arrived {
+    Message(Message),
+    /// Something that is no message.
+    Garbled(String),
+    /// The process has left, in order.
+    Finished,
+    /// The process is gone.
+    Lost(String),
+}
+
+/// Sends messages to other processes. Clones share the connections.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    /// Gone when this process has left.
+    handle: Arc<Mutex<Option<Arc<ControlHandle>>>>,
+}
+
+impl Wire {
+    fn new(handle: ControlHandle) -> Self {
+        Self {
+            handle: Arc::new(Mutex::new(Some(Arc::new(handle)))),
+        }
+    }
+
+    /// Tells a process something. One that is gone is told nothing: that it is gone, all hear.
+    pub(crate) fn send(&self, process: usize, message: &Message) {
+        if let Some(handle) = self.handle() {
+            let _ = handle.send(index(process), encode(message));
+        }
+    }
+
+    /// Tells all others.
+    pub(crate) fn send_all(&self, message: &Message) {
+        if let Some(handle) = self.handle() {
+            let _ = handle.send_all(&encode(message));
+        }
+    }
+
+    /// Says goodbye, and waits a while for the others to do so. Nothing is sent or arrives after
+    /// that.
+    pub(crate) fn finish(&self, within: Duration) {
+        let handle = self.lock().take();
+        if let Some(handle) = handle {
+            // Whoever is sending something just now lets go of it soon.
+            let mut handle = handle;
+            loop {
+                match Arc::try_unwrap(handle) {
+                    Ok(handle) => break drop(handle.finish(within)),
+                    Err(shared) => handle = shared,
+                }
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn handle(&self) -> Option<Arc<ControlHandle>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<ControlHandle>>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connections that carry data: one for each other process, none for this one.
+pub(crate) type Sockets = Vec<Option<Guarded>>;
+
+/// A process that has joined its cluster.
+pub(crate) struct Network {
+    pub(crate) member: Arc<Member>,
+    pub(crate) sockets: Sockets,
+    pub(crate) inbox: Receiver<Mail>,
+}
+
+impl Network {
+    /// Joins a cluster; `look_up` says now and then whether to go on.
+    pub(crate) fn join<H: Host>(
+        settings: &Settings,
+        workers_each: usize,
+        look_up: impl Fn() -> Result<(), H::Error>,
+    ) -> Result<Self, Error<H>> {
+        let interrupted = Mutex::new(None);
+        let is_interrupted = || match look_up() {
+            Ok(()) => false,
+            Err(error) => {
+                *interrupted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                true
+            }
+        };
+        let joined = join(settings, &is_interrupted).map_err(|error| {
+            let interrupted = interrupted.lock();
+            let interrupted = interrupted.unwrap_or_else(PoisonError::into_inner).take();
+            interrupted.map_or(Error::Join(error), Error::Interrupted)
+        })?;
+        let (sender, inbox) = channel();
+        let handle = joined
+            .control
+            .start(move |event| {
+                // Nobody looks any more when the run is over.
+                let _ = sender.send(mail_of(event));
+            })
+            .map_err(|error| Error::Internal(format!("can't start to listen: {error}")))?;
+        let place = Place {
+            process: settings.process.index(),
+            processes: settings.addresses.len(),
+            workers_each,
+        };
+        Ok(Self {
+            member: Arc::new(Member::new(place, Wire::new(handle), joined.severer)),
+            sockets: joined.data,
+            inbox,
+        })
+    }
+}
+
+fn mail_of(event: PeerEvent) -> Mail {
+    let arrived = match event.kind {
+        PeerEventKind::Message(bytes) => match decode(&bytes) {
+            Ok(message) => Arrived::Message(message),
+            Err(why) => Arrived::Garbled(format!("it sent what is no message ({why})")),
+        },
+        PeerEventKind::Finished => Arrived::Finished,
+        PeerEventKind::Lost(loss) => Arrived::Lost(loss.to_string()),
+    };
+    (event.peer.index(), arrived)
+}
+
+/// What timely's workers are made of, and what ends with them.
+pub(crate) type Allocators = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
+
+/// Gives timely the connections that carry data.
+pub(crate) fn connect(sockets: Sockets, place: Place) -> Result<Allocators, String> {
+    let hooks = Hooks::default();
+    let within = ProcessBuilder::new_typed_vector(
+        place.workers_each,
+        hooks.refill.clone(),
+        hooks.spill.clone(),
+    );
+    let (builders, guard) = initialize_networking_from_sockets(
+        within,
+        sockets,
+        place.process,
+        place.workers_each,
+        hooks,
+    )
+    .map_err(|error| format!("can't use the connections: {error}"))?;
+    let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+    Ok((builders, Box::new(guard)))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are fewer processes than that"
+)]
+fn index(process: usize) -> ProcessIndex {
+    ProcessIndex(process as u32)
+}

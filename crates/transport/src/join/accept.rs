@@ -1,0 +1,96 @@
+//! Taking connections while processes gather.
+//!
+//! Each is greeted in a thread of its own, and none for long: one that has not said who it is in
+//! time is dropped, and so is the oldest when there are too many. A process that is dropped by
+//! mistake, among many strangers, comes again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::join::Event;
+use crate::join::greeting::Manners;
+use crate::listener::Listener;
+use crate::socket::Socket;
+
+/// How many may be greeted at once.
+const MOST: usize = 256;
+/// How often to see whether to stop.
+const TICK: Duration = Duration::from_millis(20);
+const STACK: usize = 512 << 10;
+
+/// Someone who is being greeted.
+struct Pending {
+    since: Instant,
+    socket: Arc<Socket>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// Takes connections until it is told to stop.
+pub(super) fn run(
+    listener: &Listener,
+    manners: &Arc<Manners>,
+    events: &Sender<Event>,
+    is_stopped: &AtomicBool,
+) {
+    let mut pending: VecDeque<Pending> = VecDeque::new();
+    while !is_stopped.load(Ordering::Relaxed) {
+        let accepted = listener.accept(TICK);
+        let now = clock::now();
+        pending.retain(|guest| !guest.is_over.load(Ordering::Relaxed));
+        while let Some(oldest) = pending.front()
+            && (pending.len() >= MOST || now - oldest.since >= manners.limits.handshake)
+        {
+            oldest.socket.cut();
+            pending.pop_front();
+        }
+        match accepted {
+            Ok(Some(socket)) => pending.extend(greet(socket, now, manners, events)),
+            Ok(None) => {}
+            // There are too many open files, say; it gets better when some are closed.
+            Err(_) => thread::sleep(TICK),
+        }
+    }
+    for guest in pending {
+        if !guest.is_over.load(Ordering::Relaxed) {
+            guest.socket.cut();
+        }
+    }
+}
+
+/// Begins to greet someone. Without a thread to do so, the connection is closed.
+fn greet(
+    socket: Socket,
+    since: Instant,
+    manners: &Arc<Manners>,
+    events: &Sender<Event>,
+) -> Option<Pending> {
+    let socket = Arc::new(socket);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let pending = Pending {
+        since,
+        socket: Arc::clone(&socket),
+        is_over: Arc::clone(&is_over),
+    };
+    let manners = Arc::clone(manners);
+    let events = events.clone();
+    thread::Builder::new()
+        .name("greet".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            let greeted = manners.greet(socket);
+            is_over.store(true, Ordering::Relaxed);
+            // Nobody listens any more once all are there.
+            let _ = match greeted {
+                Ok(arrival) => events.send(Event::Arrived(arrival)),
+                Err(Some(turned)) => events.send(Event::Turned(turned)),
+                Err(None) => Ok(()),
+            };
+        })
+        .ok()?;
+    Some(pending)
+}

@@ -1,0 +1,262 @@
+//! How the processes of a cluster come together.
+//!
+//! Each listens at its own address, and connects to those with a lower index, once for data and
+//! once for control, until they are there. A process is here when both connections stand, and a
+//! process is done when all are here *and have said the same*: so nobody starts to work, and to
+//! watch the others, while some still wait for someone. One that dies before is waited for anew.
+
+mod accept;
+mod dial;
+mod gathering;
+mod greeting;
+mod table;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::channel::Channel;
+use crate::clock;
+use crate::control::{Control, ControlPart};
+use crate::error::JoinError;
+use crate::guard::{DataLink, Guarded, Severer};
+use crate::identity::{ProcessIndex, RunId};
+use crate::listener::Listener;
+use crate::security::check_exposure;
+use crate::settings::Settings;
+use crate::wire::scanner::Shape;
+use gathering::Gathering;
+use greeting::{Arrival, Manners, Miss, Turned};
+use table::Seated;
+
+/// How often to see whether to stop.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What happens while processes gather.
+enum Event {
+    /// Someone connected, and has said who it is.
+    Arrived(Arrival),
+    /// Someone connected, and was sent away.
+    Turned(Turned),
+    /// We connected to someone.
+    Reached(ProcessIndex, [Arrival; 2]),
+    /// We did not.
+    Missed(ProcessIndex, Miss),
+    /// A start of a process says that all are there.
+    Ready(ProcessIndex, RunId),
+    /// A start of a process is gone.
+    Gone(ProcessIndex, RunId),
+}
+
+/// What a process has once all have joined.
+#[derive(Debug)]
+pub struct Joined {
+    /// The run of the cluster, which is the same in all processes.
+    pub run: RunId,
+    /// The data streams by process, as timely takes them: none to this process.
+    pub data: Vec<Option<Guarded>>,
+    /// What ends the data streams.
+    pub severer: Severer,
+    /// The control connections, yet to be started.
+    pub control: Control,
+    /// Who was refused in the meantime, and why.
+    pub refused: Vec<String>,
+}
+
+/// Waits until all processes of the cluster are there, and connected to each other.
+///
+/// Returns soon after `is_interrupted` is true, or the deadline is over.
+pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Joined, JoinError> {
+    check(settings)?;
+    check_exposure(&settings.addresses, &settings.security, settings.insecure)?;
+    let credentials = settings.security.credentials(settings.process)?;
+    let run = RunId::draw().ok_or_else(|| {
+        JoinError::System(io::Error::other("the system has no random numbers to give"))
+    })?;
+    let manners = Arc::new(Manners::new(settings, run, credentials));
+    let until = clock::now() + settings.limits.deadline;
+    let (sender, events) = mpsc::channel();
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let mut gathering = Gathering::new(
+        settings,
+        Arc::clone(&manners),
+        sender.clone(),
+        Arc::clone(&is_stopped),
+    );
+    let _gate = Gate::open(settings, &is_stopped, move |listener, is_stopped| {
+        accept::run(&listener, &manners, &sender, is_stopped);
+    })?;
+    gathering.dial_all().map_err(JoinError::System)?;
+    while !gathering.is_complete() {
+        if is_interrupted() {
+            return Err(JoinError::Interrupted);
+        }
+        let now = clock::now();
+        if let Some(error) = gathering.give_up(now) {
+            return Err(error);
+        }
+        if now >= until {
+            return Err(gathering.never_came());
+        }
+        take_events(&mut gathering, &events).map_err(JoinError::System)?;
+        gathering.tell_ready();
+    }
+    let (seated, refused) = gathering.finish();
+    Ok(joined(settings, run, seated, refused))
+}
+
+fn take_events(gathering: &mut Gathering<'_>, events: &Receiver<Event>) -> io::Result<()> {
+    let first = events.recv_timeout(TICK);
+    first
+        .into_iter()
+        .chain(events.try_iter())
+        .try_for_each(|event| gathering.take(event))
+}
+
+fn joined(
+    settings: &Settings,
+    own: RunId,
+    seated: Vec<Seated<Arc<Channel>>>,
+    refused: Vec<String>,
+) -> Joined {
+    let workers = u64::from(settings.workers);
+    let first = u64::from(settings.process.0) * workers;
+    let shape = Shape {
+        workers: first..first + workers,
+        limit: settings.limits.frame,
+    };
+    let mut run = own;
+    let mut data: Vec<_> = settings.addresses.iter().map(|_| None).collect();
+    let mut links = Vec::new();
+    let mut parts = Vec::new();
+    for seat in seated {
+        if seat.peer == ProcessIndex(0) {
+            run = seat.run;
+        }
+        let link = Arc::new(DataLink::new(seat.data, shape.clone()));
+        if let Some(stream) = data.get_mut(seat.peer.index()) {
+            *stream = Some(Guarded::new(Arc::clone(&link)));
+        }
+        links.push(Arc::clone(&link));
+        parts.push(ControlPart {
+            peer: seat.peer,
+            channel: seat.control,
+            data: link,
+            beat: seat.beat,
+        });
+    }
+    Joined {
+        run,
+        data,
+        severer: Severer::new(links),
+        control: Control {
+            parts,
+            limits: settings.limits,
+        },
+        refused,
+    }
+}
+
+/// Whether settings make sense.
+fn check(settings: &Settings) -> Result<(), JoinError> {
+    let addresses = &settings.addresses;
+    if settings.process.index() >= addresses.len() {
+        return Err(JoinError::NoSuchProcess {
+            process: settings.process,
+            count: addresses.len(),
+        });
+    }
+    for (second, address) in ProcessIndex::all(addresses.len()).zip(addresses) {
+        let earlier = ProcessIndex::all(second.index()).zip(addresses);
+        for (first, _) in earlier.filter(|(_, other)| *other == address) {
+            return Err(JoinError::SameAddress {
+                first,
+                second,
+                address: address.clone(),
+            });
+        }
+    }
+    let limits = &settings.limits;
+    let least = Duration::from_millis(100);
+    let limit = |is_sound, what, must, is: String| {
+        if is_sound {
+            Ok(())
+        } else {
+            Err(JoinError::Limit { what, must, is })
+        }
+    };
+    let seconds = |span: Duration| format!("{} s", span.as_secs_f64());
+    let at_least = "at least 0.1 s";
+    limit(
+        limits.silence >= least,
+        "heartbeat silence",
+        at_least,
+        seconds(limits.silence),
+    )?;
+    limit(
+        limits.handshake >= least,
+        "handshake timeout",
+        at_least,
+        seconds(limits.handshake),
+    )?;
+    limit(
+        u32::try_from(limits.frame).is_ok_and(|frame| frame > 0),
+        "largest frame",
+        "from 1 to 4294967295 bytes",
+        limits.frame.to_string(),
+    )?;
+    limit(
+        settings.workers > 0,
+        "number of workers",
+        "at least 1",
+        settings.workers.to_string(),
+    )
+}
+
+/// What lets others in, until it is dropped.
+struct Gate {
+    is_stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Listens, unless nobody would come.
+    fn open(
+        settings: &Settings,
+        is_stopped: &Arc<AtomicBool>,
+        run: impl FnOnce(Listener, &AtomicBool) + Send + 'static,
+    ) -> Result<Self, JoinError> {
+        let mut gate = Self {
+            is_stopped: Arc::clone(is_stopped),
+            thread: None,
+        };
+        if let Some(address) = settings.address(settings.process)
+            && settings.addresses.len() > 1
+        {
+            let listener = Listener::bind(address).map_err(|cause| JoinError::Listen {
+                process: settings.process,
+                address: address.clone(),
+                cause,
+            })?;
+            let is_stopped = Arc::clone(is_stopped);
+            let thread = thread::Builder::new()
+                .name("accept".to_owned())
+                .spawn(move || run(listener, &is_stopped));
+            gate.thread = Some(thread.map_err(JoinError::System)?);
+        }
+        Ok(gate)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+"""Several processes of one host, started and watched by a parent of theirs.
+
+Each child is the same command, with its number and the addresses of all in its
+environment; the addresses are sockets in a directory that only the user can reach. The
+parent passes signals on, and waits. When a process is lost, all others stop by
+themselves; with a recovery store the parent can then start all of them again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from millstream._engine import inspect_store
+from millstream._exit import LAUNCHED
+
+__all__ = ["launch"]
+
+_PEER_LOST = 75
+_LAST_CHANCE = 15.0
+"""How many seconds the others may take to end when one has ended badly."""
+_LONGEST_PAUSE = 30.0
+
+
+def launch(
+    argv: Sequence[str], processes: int, restarts: int, store: Path | None
+) -> int:
+    """Run a command in several processes, until all have ended.
+
+    Args:
+        argv: The arguments of `millstream.run`.
+        processes: How many processes.
+        restarts: How often to start again when one is lost.
+        store: The recovery store, if there is one.
+
+    Returns:
+        The exit code.
+    """
+    for attempt in range(restarts + 1):
+        ending = _Run(argv, processes).wait()
+        if ending.code != _PEER_LOST or ending.was_signalled or attempt == restarts:
+            return ending.code
+        pause = min(2.0**attempt, _LONGEST_PAUSE)
+        _say(
+            f"starting again ({attempt + 1} of {restarts}) in {pause:g} s{_from(store)}"
+        )
+        time.sleep(pause)
+    return ending.code
+
+
+def _from(store: Path | None) -> str:
+    """What the next run goes on from, as the store says."""
+    if store is None:
+        return ", from the beginning"
+    committed = [run["committed_epoch"] for run in inspect_store(store)["executions"]]
+    epochs = [epoch for epoch in committed if epoch is not None]
+    if not epochs:
+        return ", from the beginning: nothing was kept yet"
+    return f", from the end of epoch {max(epochs)}; what came after it is done again"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"millstream: {text}\n")
+    sys.stderr.flush()
+
+
+class _Ending:
+    """How all processes ended together."""
+
+    def __init__(self, code: int, *, was_signalled: bool) -> None:
+        self.code = code
+        self.was_signalled = was_signalled
+
+
+class _Run:
+    """One attempt: all processes, from their start to their end."""
+
+    def __init__(self, argv: Sequence[str], processes: int) -> None:
+        self._command = [sys.executable, "-m", "millstream.run", *argv]
+        self._processes = processes
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._was_signalled = False
+
+    def wait(self) -> _Ending:
+        with TemporaryDirectory(prefix="millstream-") as directory, self._signals():
+            self._start(Path(directory))
+            try:
+                return self._watch()
+            finally:
+                for child in self._children:
+                    child.kill()
+                    child.wait()
+
+    def _start(self, directory: Path) -> None:
+        numbers = range(self._processes)
+        addresses = ";".join(f"unix:{directory / str(number)}" for number in numbers)
+        for number in numbers:
+            environment = {
+                **os.environ,
+                LAUNCHED: "1",
+                "MILLSTREAM_PROCESS_ID": str(number),
+                "MILLSTREAM_ADDRESSES": addresses,
+            }
+            # In a session of its own, so that Ctrl-C comes from here and only once.
+            child = subprocess.Popen(  # noqa: S603 # What the user has called.
+                self._command, env=environment, start_new_session=True
+            )
+            self._children.append(child)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Pass signals on to all processes."""
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            self._was_signalled = True
+            for child in self._children:
+                child.send_signal(number)
+
+        both = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, pass_on) for number in both}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _watch(self) -> _Ending:
+        """Wait until all have ended; the first that ended badly says how."""
+        running = dict(enumerate(self._children))
+        first_bad: int | None = None
+        deadline: float | None = None
+        while running:
+            for number, child in list(running.items()):
+                code = child.poll()
+                if code is None:
+                    continue
+                del running[number]
+                if code < 0:
+                    name = signal.Signals(-code).name
+                    _say(f"process {number} was ended by {name}")
+                    code = _PEER_LOST
+                if code != 0:
+                    deadline = deadline or time.monotonic() + _LAST_CHANCE
+                    # What a process says of itself says more than that others miss it.
+                    if first_bad in (None, _PEER_LOST):
+                        first_bad = code
+            if deadline is not None and time.monotonic() > deadline:
+                for number, child in running.items():
+                    _say(f"process {number} doesn't answer, and is killed")
+                    child.kill()
+                deadline = None
+            time.sleep(0.02)
+        return _Ending(first_bad or 0, was_signalled=self._was_signalled)

@@ -1,0 +1,294 @@
+"""Several processes run one dataflow, and end as one."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.cluster.conftest import endings
+from tests.processes import finished
+
+SUMS = """
+import os
+
+import millstream.operators as op
+from millstream.connectors.files import DirSink
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSource
+
+items = [(f"key-{n % 7}", n) for n in range(1000)]
+flow = Dataflow("flow")
+up = op.merge(
+    "both",
+    op.input("one", flow, TestingSource(items, 10)),
+    op.input("two", flow, TestingSource(items, 10)),
+)
+spread = op.redistribute("spread", up)
+sums = op.fold_final("sum", spread, int, lambda total, n: total + n)
+lines = op.map("line", sums, lambda item: (item[0], f"{item[0]} {item[1]}"))
+op.output("out", lines, DirSink(".", 2))
+"""
+
+EXPECTED = sorted(
+    f"key-{key} {2 * sum(n for n in range(1000) if n % 7 == key)}" for key in range(7)
+)
+
+
+def lines_in(folder):
+    files = folder.glob("part_*")
+    return sorted(line for path in files for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("optimize", ["0", "1"])
+def test_processes_share_the_work(cluster, count, workers, optimize):
+    flow = cluster.write(SUMS)
+    with cluster.started(
+        count, flow, "-w", workers, MILLSTREAM_OPTIMIZE=optimize
+    ) as processes:
+        assert endings(processes) == [(0, "")] * count
+    assert lines_in(cluster.folder) == EXPECTED
+
+
+def test_command_line_starts_processes(cluster):
+    flow = cluster.write(SUMS)
+    ended = finished("-m", "millstream.run", flow, "-p", "3", folder=cluster.folder)
+    assert ended == (0, "", "")
+    assert lines_in(cluster.folder) == EXPECTED
+
+
+FAILS = """
+import os
+import time
+
+import millstream.operators as op
+from millstream.connectors.stdio import StdOutSink
+from millstream.dataflow import Dataflow
+from millstream.inputs import DynamicSource, StatelessSourcePartition
+
+
+class Numbers(StatelessSourcePartition):
+    def __init__(self, worker):
+        self.worker = worker
+        self.number = 0
+
+    def next_batch(self):
+        time.sleep(0.001)
+        self.number += 1
+        if self.worker == 1 and self.number == 100:
+            raise ValueError("the hundredth")
+        return [self.number]
+
+
+class Source(DynamicSource):
+    def build(self, _step_id, worker_index, _worker_count):
+        return Numbers(worker_index)
+
+
+flow = Dataflow("flow")
+up = op.redistribute("spread", op.input("inp", flow, Source()))
+op.output("out", op.filter("none", up, lambda _: False), StdOutSink())
+"""
+
+
+def test_every_process_shows_the_first_cause(cluster):
+    flow = cluster.write(FAILS)
+    begun = time.monotonic()
+    with cluster.started(3, flow) as processes:
+        ended = endings(processes)
+    assert time.monotonic() - begun < 10
+    assert [code for code, _ in ended] == [70, 70, 70]
+    for number, (_, err) in enumerate(ended):
+        assert err.count("ValueError: the hundredth") == 1, (number, err)
+        assert err.count("step `flow.inp` failed while calling `next_batch`") == 1
+        assert 'raise ValueError("the hundredth")' in err
+        is_peer = err.startswith("millstream: process 1 failed: step `flow.inp`")
+        assert is_peer == (number != 1), err
+
+
+def test_launched_processes_show_it_once(cluster):
+    flow = cluster.write(FAILS)
+    code, _, err = finished(
+        "-m", "millstream.run", flow, "-p", "3", folder=cluster.folder
+    )
+    assert code == 70
+    assert err.count("ValueError: the hundredth") == 1
+    assert err.count("millstream:") == 0
+
+
+ENDLESS = """
+import time
+
+import millstream.operators as op
+from millstream.connectors.files import DirSink
+from millstream.dataflow import Dataflow
+from millstream.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+
+class Numbers(StatefulSourcePartition):
+    def __init__(self, number):
+        self.number = number
+
+    def next_batch(self):
+        time.sleep(0.002)
+        self.number += 1
+        return [("key", str(self.number))]
+
+    def snapshot(self):
+        return self.number
+
+
+class Source(FixedPartitionedSource):
+    def list_parts(self):
+        return ["a", "b", "c"]
+
+    def build_part(self, _step_id, _for_part, resume_state):
+        return Numbers(resume_state or 0)
+
+
+flow = Dataflow("flow")
+up = op.redistribute("spread", op.input("inp", flow, Source()))
+op.output("out", up, DirSink(".", 1))
+"""
+
+
+def wait_for_output(cluster, processes):
+    deadline = time.monotonic() + 20
+    while len(lines_in(cluster.folder)) < 20:
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_on_one_process_stops_all(cluster):
+    flow = cluster.write(ENDLESS)
+    with cluster.started(3, flow) as processes:
+        wait_for_output(cluster, processes)
+        processes[1].send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        ended = endings(processes)
+    assert time.monotonic() - begun < 5
+    assert [code for code, _ in ended] == [130, 130, 130]
+    interrupted = "millstream: process 1 was interrupted\n"
+    assert [err for _, err in ended] == [
+        interrupted,
+        "millstream: interrupted (KeyboardInterrupt)\n",
+        interrupted,
+    ]
+
+
+def test_kill_of_one_process_is_told_by_all_others(cluster):
+    flow = cluster.write(ENDLESS)
+    with cluster.started(3, flow) as processes:
+        wait_for_output(cluster, processes)
+        processes[2].kill()
+        begun = time.monotonic()
+        ended = endings(processes)
+    assert time.monotonic() - begun < 5
+    assert [code for code, _ in ended] == [75, 75, -signal.SIGKILL]
+    for _, err in ended[:2]:
+        assert err.startswith("millstream: process 2 is lost: "), err
+        assert err.count("\n") == 1, err
+
+
+def test_stopped_process_is_lost_after_a_while(cluster):
+    flow = cluster.write(ENDLESS)
+    with cluster.started(3, flow, "--peer-timeout", "1") as processes:
+        wait_for_output(cluster, processes)
+        processes[0].send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        ended = endings(processes[1:])
+        assert 0.5 < time.monotonic() - begun < 5
+        processes[0].send_signal(signal.SIGCONT)
+        (first,) = endings(processes[:1])
+    assert [code for code, _ in [first, *ended]] == [75, 75, 75]
+    for _, err in ended:
+        assert err.startswith("millstream: process 0 is lost: "), err
+    assert " is lost: " in first[1]
+
+
+def test_process_that_never_starts_is_missed(cluster):
+    flow = cluster.write(ENDLESS)
+    begun = time.monotonic()
+    with cluster.started(3, flow, "--join-timeout", "1", only=[0, 2]) as processes:
+        ended = endings(processes)
+    assert 1 < time.monotonic() - begun < 6
+    assert [code for code, _ in ended] == [75, 75]
+    for _, err in ended:
+        assert "process 1" in err
+        assert err.startswith("millstream: ")
+        assert err.count("\n") == 1
+
+
+def test_other_code_is_refused(cluster):
+    flow = cluster.write(ENDLESS)
+    (cluster.folder / "other.py").write_text(ENDLESS.replace("0.002", "0.003"))
+    with (
+        cluster.started(2, flow, "--join-timeout", "2", only=[0]) as first,
+        cluster.started(2, "other.py", "--join-timeout", "2", only=[1]) as second,
+    ):
+        ended = endings([*first, *second])
+    assert [code for code, _ in ended] == [78, 78], ended
+
+
+def test_two_processes_with_one_number(cluster):
+    flow = cluster.write(ENDLESS)
+    with (
+        cluster.started(2, flow, "--join-timeout", "1", only=[0]) as first,
+        cluster.started(2, flow, "--join-timeout", "1", only=[0]) as second,
+    ):
+        codes = sorted(code for code, _ in endings([*first, *second]))
+    assert 64 in codes
+
+
+@pytest.mark.parametrize("secret", ["the same secret for all", "some other secret"])
+def test_secret(cluster, secret):
+    flow = cluster.write(SUMS)
+    secrets = ["the same secret for all", secret]
+    names = []
+    for number, text in enumerate(secrets):
+        path = cluster.folder / f"secret-{number}"
+        path.write_text(text)
+        names.append(str(path))
+    options = ("--join-timeout", "2", "--secret-file")
+    with (
+        cluster.started(2, flow, *options, names[0], only=[0]) as first,
+        cluster.started(2, flow, *options, names[1], only=[1]) as second,
+    ):
+        ended = endings([*first, *second])
+    if secret == secrets[0]:
+        assert ended == [(0, ""), (0, "")]
+        assert lines_in(cluster.folder) == EXPECTED
+    else:
+        assert all(code != 0 for code, _ in ended), ended
+        assert not any(text in err for _, err in ended for text in secrets)
+        assert not lines_in(cluster.folder)
+
+
+def test_network_without_security_is_refused(cluster):
+    flow = cluster.write(SUMS)
+    addresses = "192.0.2.1:2101;192.0.2.2:2101"
+    with cluster.started(2, flow, only=[0], addresses=addresses) as processes:
+        ((code, err),) = endings(processes)
+    assert code == 64
+    assert "192.0.2.1:2101" in err
+    assert err.count("\n") == 1
+
+
+BAD = """bad = op.map("bad", up, lambda item: lambda: item)
+spread = op.redistribute("spread", bad)
+"""
+
+
+def test_item_that_cannot_be_pickled_names_its_step(cluster):
+    good = 'spread = op.redistribute("spread", up)\n'
+    flow = cluster.write(SUMS.replace(good, BAD))
+    with cluster.started(2, flow) as processes:
+        ended = endings(processes)
+    assert [code for code, _ in ended] == [70, 70]
+    for _, err in ended:
+        assert "step `flow.spread` failed while taking items from one process" in err

@@ -74,7 +74,10 @@ nightly: build module strace ## the long profile of the property, crash and fuzz
 	for rule in no-execution-scope no-fencing sinks-do-not-gate; do \
 		$(CARGO_ENGINE) test --locked --release --package millstream-recovery \
 			--test protocol --features unsound-$$rule || exit 1; done
-	CRASH_POINT_SEEDS=100 $(BIN)/pytest --hypothesis-profile=nightly --timeout=1800
+	CRASH_POINTS=10000 $(CARGO_ENGINE) test --locked --package millstream-engine --test it \
+		killed_at_very_many -- --ignored --nocapture
+	CRASH_POINT_SEEDS=100 KILL_SEEDS=66 CLUSTER_KILL_SEEDS=60 \
+		$(BIN)/pytest --hypothesis-profile=nightly --timeout=1800
 
 fibonacci: build module ## the same recursion in Python, in Rust, and in Rust called from Python
 	cargo build --quiet --release --locked --manifest-path examples/fibonacci/Cargo.toml --package fibonacci

@@ -12,8 +12,8 @@ from millstream.recovery import UnknownOutputError
 from millstream.testing import TestingSource, run_main
 
 
-def build(sink, part="part_0", prepared=()):
-    built = sink.build_part("flow.out", part)
+def build(sink, part="part_0", prepared=(), execution=1):
+    built = sink.build_part("flow.out", part, execution)
     built.recover(list(prepared))
     return built
 
@@ -73,6 +73,54 @@ def test_recover_commits_what_counts_and_removes_the_rest(tmp_path):
     assert len(hidden(tmp_path)) == 3
     build(sink, "part_0")
     assert not hidden(tmp_path)
+
+
+def test_recover_leaves_alone_what_a_later_execution_has_begun(tmp_path):
+    """One that was taken over may get there late."""
+    sink = CommittingDirSink(tmp_path, 1)
+    heir = build(sink, execution=2)
+    heir.write_batch(["of the heir"])
+    prepared = heir.prepare(5)
+    build(sink, execution=1)
+    heir.commit(prepared)
+    assert seen(tmp_path) == {"part_0-000000000005": "of the heir\n"}
+
+
+def test_commit_misses_what_somebody_has_removed(tmp_path):
+    part = build(CommittingDirSink(tmp_path, 1))
+    part.write_batch(["one"])
+    prepared = part.prepare(1)
+    (tmp_path / prepared[0]).unlink()
+    with pytest.raises(FileNotFoundError) as raised:
+        part.commit(prepared)
+    assert str(raised.value) == (
+        f"can't let `{tmp_path / prepared[1]}` be seen: what was written for it, "
+        f"`{prepared[0]}`, is gone; somebody has removed it"
+    )
+
+
+def test_claim_refuses_what_another_run_has_prepared(tmp_path):
+    sink = CommittingDirSink(tmp_path, 1)
+    part = build(sink)
+    part.write_batch(["one"])
+    part.prepare(1)
+    with pytest.raises(UnknownOutputError, match="and 0 more are of an earlier run"):
+        sink.claim_part("flow.out", "part_0")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "folder/name", "n" * 181])
+def test_names_must_be_those_of_files(tmp_path, name):
+    with pytest.raises(ValueError, match="`file_namer` must return the name of a file"):
+        CommittingDirSink(tmp_path, 1, lambda _index, _count: name)
+
+
+def test_encoding_is_ended_in_each_file(tmp_path):
+    part = build(CommittingDirSink(tmp_path, 1, end="", encoding="iso2022_jp"))
+    for epoch in (1, 2):
+        part.write_batch(["日本"])
+        part.commit(part.prepare(epoch))
+    texts = {path.read_text("iso2022_jp") for path in tmp_path.iterdir()}
+    assert texts == {"日本"}
 
 
 def test_abort_removes_only_what_is_not_prepared(tmp_path):

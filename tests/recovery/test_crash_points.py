@@ -26,7 +26,7 @@ FEW = "600"
 SEEDS = int(os.environ.get("CRASH_POINT_SEEDS", "2"))
 """How many points of each call, and how it goes on; many more at night."""
 
-POINTS = {"pwrite64": 80, "fsync": 20, "ftruncate": 10, "unlink": 4}
+POINTS = {"pwrite64": 80, "fsync": 20, "ftruncate": 5, "unlink": 4}
 """How many calls one thread makes at least, also where all is a single epoch."""
 
 

@@ -157,9 +157,6 @@ def test_drain_that_gets_no_room_ends(counting, disk):
     finish(counting, disk)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="whoever waits for the store doesn't look for signals"
-)
 def test_second_signal_ends_a_drain_that_gets_no_room(counting, disk, full):
     full.send_signal(signal.SIGTERM)
     with pytest.raises(TimeoutExpired):

@@ -47,9 +47,6 @@ def test_locked_file_is_waited_for(counting, number):
     assert written(counting.out) == expected(ITEMS)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="whoever waits for the store doesn't look for signals"
-)
 def test_second_signal_ends_a_run_that_waits_to_begin(counting):
     with locked(counting, 0), counting.start("waits", **SLOW) as process:
         for _ in range(2):

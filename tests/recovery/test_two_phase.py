@@ -7,16 +7,19 @@ import random
 import signal
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import millstream.operators as op
 import pytest
+from millstream.connectors.files import CommittingDirSink, DirSink
 from millstream.dataflow import Dataflow
 from millstream.errors import MillstreamRuntimeError
 from millstream.outputs import TwoPhaseSink, TwoPhaseSinkPartition
-from millstream.recovery import RecoveryConfig, init_db_dir
-from millstream.testing import TestingSource, cluster_main
+from millstream.recovery import RecoveryConfig, RecoveryError, init_db_dir
+from millstream.testing import TestingSource, cluster_main, run_main
 
 from tests.counting import expected, written
+from tests.processes import started
 
 
 class Table(TwoPhaseSinkPartition):
@@ -73,7 +76,8 @@ class Database(TwoPhaseSink):
     def claim_part(self, step_id, for_part):
         self.calls.append(("claim", step_id, for_part))
 
-    def build_part(self, _step_id, for_part):
+    def build_part(self, _step_id, for_part, execution):
+        self.calls.append(("build", for_part, execution))
         return Table(self, for_part)
 
 
@@ -109,9 +113,11 @@ def test_all_is_seen_at_the_end(config, workers, interval, has_store):
     assert sorted(database.seen) == [1, 2, 3]
     assert not database.waiting
     calls = sorted(database.calls)
-    assert calls[:2] == [("claim", "flow.out", "a"), ("claim", "flow.out", "b")]
-    assert calls[2:4] == [("close", "a"), ("close", "b")]
-    assert calls[4:] == [("recover", "a", []), ("recover", "b", [])]
+    execution = 1 if has_store else 0
+    assert calls[:2] == [("build", "a", execution), ("build", "b", execution)]
+    assert calls[2:4] == [("claim", "flow.out", "a"), ("claim", "flow.out", "b")]
+    assert calls[4:6] == [("close", "a"), ("close", "b")]
+    assert calls[6:] == [("recover", "a", []), ("recover", "b", [])]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -147,13 +153,54 @@ def test_next_run_commits_what_the_last_one_could_not(config, workers):
     # It is remembered that this is done.
     database.calls.clear()
     run(database, items, config)
-    assert database.calls[:2] == [("recover", "a", []), ("recover", "b", [])]
+    recovered = [call for call in database.calls if call[0] == "recover"]
+    assert recovered == [("recover", "a", []), ("recover", "b", [])]
+    # Each execution has a number of its own.
+    assert {call[2] for call in database.calls if call[0] == "build"} == {3}
     assert sorted(database.seen) == [1, 2, 3, 4]
+
+
+def test_partition_is_closed_when_it_cannot_recover(config):
+    class Broken(Table):
+        def recover(self, _prepared):
+            msg = "no way back"
+            raise OSError(msg)
+
+    class Sink(Database):
+        def build_part(self, _step_id, for_part, _execution):
+            return Broken(self, for_part)
+
+    database = Sink(["a"])
+    with pytest.raises(MillstreamRuntimeError) as raised:
+        run(database, [("a", 1)], config)
+    assert "failed while calling `recover`" in str(raised.value)
+    assert ("close", "a") in database.calls
+
+
+def test_sink_of_another_kind_is_another_step(config, tmp_path):
+    def flow_to(sink):
+        flow = Dataflow("flow")
+        op.output("out", op.input("inp", flow, TestingSource([("a", "1")])), sink)
+        run_main(flow, recovery_config=config)
+
+    out = tmp_path / "out"
+    out.mkdir()
+    flow_to(CommittingDirSink(out, 1))
+    (out / "part_0").write_text("of somebody else")
+    with pytest.raises(RecoveryError) as raised:
+        flow_to(DirSink(out, 1))
+    assert str(raised.value) == (
+        "step `flow.out` keeps a sink, and the recovery store has of it what an "
+        "earlier run kept of a two-phase sink; give the step a new name, and drop the "
+        "old one"
+    )
+    assert raised.value.exit_code == 78
+    assert (out / "part_0").read_text() == "of somebody else"
 
 
 def test_partition_must_be_of_its_class(config):
     class Wrong(Database):
-        def build_part(self, _step_id, _for_part):
+        def build_part(self, _step_id, _for_part, _execution):
             return 7
 
     with pytest.raises(MillstreamRuntimeError) as raised:
@@ -177,6 +224,35 @@ def test_sink_can_refuse_a_partition(config):
         assert "failed while taking over its partition `a`" in str(raised.value)
         assert str(raised.value.__cause__) == "table a is somebody else's"
         assert not database.calls
+
+
+STOPS = """
+import os
+import signal
+import time
+
+import millstream.operators as op
+from millstream.connectors.files import CommittingDirSink
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSource
+
+
+class Sink(CommittingDirSink):
+    def build_part(self, *args):
+        if "STOPS" in os.environ:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().build_part(*args)
+
+
+def slowly(item):
+    time.sleep(0.005)
+    return item
+
+
+flow = Dataflow("flow")
+numbers = op.input("inp", flow, TestingSource([("a", str(n)) for n in range(200)]))
+op.output("out", op.map("slowly", numbers, slowly), Sink("out", 1))
+"""
 
 
 class TestCommittingDirSink:
@@ -219,6 +295,38 @@ class TestCommittingDirSink:
         for key, numbers in counts.items():
             assert sorted(numbers) == list(range(1, len(numbers) + 1)), key
         return now
+
+    def test_run_that_was_taken_over_harms_nothing(self, tmp_path):
+        """It stands still before it tidies up, and wakes when another writes."""
+        store, out = tmp_path / "store", tmp_path / "out"
+        for folder in (store, out):
+            folder.mkdir()
+        init_db_dir(store, 1)
+        (tmp_path / "flow.py").write_text(STOPS)
+
+        def start(**variables):
+            return started(
+                *("-m", "millstream.run", "flow.py", "-r", str(store), "-s", "0.05"),
+                folder=tmp_path,
+                **variables,
+            )
+
+        with start(STOPS="1") as first:
+            deadline = time.monotonic() + 20
+            stat = Path(f"/proc/{first.pid}/stat")
+            while stat.read_text().split()[2] != "T":
+                assert first.poll() is None, first.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            with start() as second:
+                while not any(out.glob("*.pending")) and not any(out.glob(".*")):
+                    assert second.poll() is None, second.communicate()
+                    time.sleep(0.001)
+                first.send_signal(signal.SIGCONT)
+                assert first.wait(timeout=20) == 73
+                _, err = second.communicate(timeout=30)
+        assert (second.returncode, err) == (0, "")
+        assert written(out) == sorted(str(number) for number in range(200))
 
     def test_drain_shows_all(self, committing):
         with committing.start("drain", PAUSE="0.005", BATCH="5") as process:

@@ -81,6 +81,23 @@ def test_empty_file_is_no_output(tmp_path, store):
     assert path.read_text() == "one\n"
 
 
+def test_file_sink_knows_its_file_again(tmp_path, store):
+    """Another file of that name, and longer, isn't cut."""
+    path = tmp_path / "out.txt"
+    run_main(flow_to(FileSink(path)), recovery_config=RecoveryConfig(store))
+    path.write_text("of somebody else, and longer")
+    with pytest.raises(RecoveryError) as raised:
+        run_main(flow_to(FileSink(path)), recovery_config=RecoveryConfig(store))
+    assert str(raised.value) == (
+        "step `flow.out` failed while calling `build_part` on worker 0: can't resume "
+        f"`{path}` at byte 4: what is before that isn't what was written there, so it "
+        "is another file; give the path of the file that the last execution wrote, or "
+        "move this one away"
+    )
+    assert raised.value.exit_code == 76
+    assert path.read_text() == "of somebody else, and longer"
+
+
 def test_file_sink_without_a_store_begins_anew(tmp_path):
     path = tmp_path / "out.txt"
     path.write_text("of an earlier run, and longer")

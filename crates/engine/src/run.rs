@@ -190,9 +190,8 @@ fn run_at<H: Host>(
     )?;
     let (first_epoch, execution) = match (&kept, &mut lobby) {
         (_, Some(lobby)) if !place.leads() => lobby.await_begin()?,
-        // Executions are counted from zero, and zero is for those that nobody counts.
         (Some(Kept::Store(opened, found)), _) => {
-            (found.first_epoch(opened), opened.start().execution.0 + 1)
+            (found.first_epoch(opened), opened.start().execution.0)
         }
         _ => (Epoch::FIRST, 0),
     };

@@ -102,7 +102,12 @@ mod tests {
 
     #[test]
     fn address_is_read_as_it_is_written() {
-        for text in ["localhost:2101", "10.0.0.7:80", "[::1]:2101", "unix:/run/a.sock"] {
+        for text in [
+            "localhost:2101",
+            "10.0.0.7:80",
+            "[::1]:2101",
+            "unix:/run/a.sock",
+        ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
         }
@@ -114,7 +119,10 @@ mod tests {
             ("localhost", "the port is missing"),
             ("localhost:", "the port is not a number from 1 to 65535"),
             ("localhost:0", "the port is not a number from 1 to 65535"),
-            ("localhost:65536", "the port is not a number from 1 to 65535"),
+            (
+                "localhost:65536",
+                "the port is not a number from 1 to 65535",
+            ),
             (":2101", "the host is missing"),
             ("::1:2101", "an IP address of version 6 needs brackets"),
             ("[::1:2101", "a bracket is missing"),
@@ -133,10 +141,23 @@ mod tests {
     #[test]
     fn loopback_is_what_no_other_host_reaches() {
         let is_loopback = |text: &str| text.parse::<Address>().unwrap().is_loopback();
-        for text in ["localhost:1", "LOCALHOST:1", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "unix:/a"] {
+        for text in [
+            "localhost:1",
+            "LOCALHOST:1",
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "unix:/a",
+        ] {
             assert!(is_loopback(text), "{text}");
         }
-        for text in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "worker-1:1", "128.0.0.1:1"] {
+        for text in [
+            "0.0.0.0:1",
+            "[::]:1",
+            "10.0.0.1:1",
+            "worker-1:1",
+            "128.0.0.1:1",
+        ] {
             assert!(!is_loopback(text), "{text}");
         }
     }

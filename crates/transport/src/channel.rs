@@ -122,7 +122,6 @@ impl Channel {
     pub(crate) fn cut(&self) {
         self.socket.cut();
     }
-
 }
 
 impl Tls {

@@ -21,7 +21,10 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix {
+        listener: UnixListener,
+        _file: SocketFile,
+    },
 }
 
 /// The file of a Unix socket, which is removed in the end if it is still ours.
@@ -44,7 +47,7 @@ impl Listener {
             rustix::net::listen(&listener, BACKLOG)?;
             match &listener {
                 Self::Tcp(listener) => listener.set_nonblocking(true),
-                Self::Unix(listener, _) => listener.set_nonblocking(true),
+                Self::Unix { listener, .. } => listener.set_nonblocking(true),
             }
         };
         prepare().map_err(|error: io::Error| error.to_string())?;
@@ -57,8 +60,12 @@ impl Listener {
             return Ok(None);
         }
         let accepted = match self {
-            Self::Tcp(listener) => listener.accept().and_then(|(stream, _)| Socket::tcp(stream)),
-            Self::Unix(listener, _) => listener.accept().map(|(stream, _)| Socket::Unix(stream)),
+            Self::Tcp(listener) => listener
+                .accept()
+                .and_then(|(stream, _)| Socket::tcp(stream)),
+            Self::Unix { listener, .. } => {
+                listener.accept().map(|(stream, _)| Socket::Unix(stream))
+            }
         };
         match accepted {
             Ok(socket) => {
@@ -75,7 +82,7 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Unix { listener, .. } => listener.as_fd(),
         }
     }
 }
@@ -96,15 +103,13 @@ fn tcp_advice(error: &io::Error) -> String {
 fn unix(path: &Path) -> Result<Listener, String> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let is_socket = fs::symlink_metadata(path)
-                .is_ok_and(|metadata| metadata.file_type().is_socket());
+            let is_socket =
+                fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
             if !is_socket {
                 return Err("there is a file that is no socket; use another path".to_owned());
             }
             if UnixStream::connect(path).is_ok() {
-                return Err(
-                    "another process listens there; end it, or use another path".to_owned()
-                );
+                return Err("another process listens there; end it, or use another path".to_owned());
             }
             fs::remove_file(path).and_then(|()| UnixListener::bind(path))
         }
@@ -120,7 +125,10 @@ fn unix(path: &Path) -> Result<Listener, String> {
         })
     };
     let file = file().map_err(|error: io::Error| error.to_string())?;
-    Ok(Listener::Unix(listener, file))
+    Ok(Listener::Unix {
+        listener,
+        _file: file,
+    })
 }
 
 impl Drop for SocketFile {

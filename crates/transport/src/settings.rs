@@ -1,10 +1,15 @@
 //! What a process must know to join its cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::error::JoinError;
 use crate::identity::{ClusterId, Fingerprint, ProcessIndex};
 use crate::security::Security;
+
+/// Less than this, and a process that is only busy would be taken for dead.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What a process must know to join its cluster.
 #[derive(Debug, Clone)]
@@ -75,6 +80,32 @@ impl Settings {
         }
     }
 
+    /// Whether they make sense.
+    pub(crate) fn check(&self) -> Result<(), JoinError> {
+        let Self {
+            process, addresses, ..
+        } = self;
+        if process.index() >= addresses.len() {
+            return Err(JoinError::NoSuchProcess {
+                process: *process,
+                count: addresses.len(),
+            });
+        }
+        let mut places = BTreeMap::new();
+        for (second, address) in ProcessIndex::all(addresses.len()).zip(addresses) {
+            if let Some(first) = places.insert(address, second) {
+                return Err(JoinError::SameAddress {
+                    first,
+                    second,
+                    address: address.clone(),
+                });
+            }
+        }
+        self.limits.check()?;
+        let workers = self.workers;
+        limit(workers > 0, "number of workers", "at least 1", workers)
+    }
+
     /// The place of a process; one that isn't in the list has none.
     pub(crate) fn address(&self, process: ProcessIndex) -> Option<&Address> {
         self.addresses.get(process.index())
@@ -84,5 +115,34 @@ impl Settings {
     pub(crate) fn peers(&self) -> impl Iterator<Item = ProcessIndex> {
         let own = self.process;
         ProcessIndex::all(self.addresses.len()).filter(move |process| *process != own)
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), JoinError> {
+        for (span, what) in [
+            (self.silence, "heartbeat silence"),
+            (self.handshake, "handshake timeout"),
+        ] {
+            let is = format!("{} s", span.as_secs_f64());
+            limit(span >= SHORTEST, what, "at least 0.1 s", is)?;
+        }
+        let is_frame = u32::try_from(self.frame).is_ok_and(|frame| frame > 0);
+        let must = "from 1 to 4294967295 bytes";
+        limit(is_frame, "largest frame", must, self.frame)
+    }
+}
+
+fn limit(
+    is_sound: bool,
+    what: &'static str,
+    must: &'static str,
+    is: impl ToString,
+) -> Result<(), JoinError> {
+    if is_sound {
+        Ok(())
+    } else {
+        let is = is.to_string();
+        Err(JoinError::Limit { what, must, is })
     }
 }

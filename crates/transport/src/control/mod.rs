@@ -118,7 +118,10 @@ impl Control {
             let index = peer.index();
             let reader = Arc::clone(&peer);
             for (name, run) in [
-                ("read", Box::new(move || reader.read()) as Box<dyn FnOnce() + Send>),
+                (
+                    "read",
+                    Box::new(move || reader.read()) as Box<dyn FnOnce() + Send>,
+                ),
                 ("write", Box::new(move || peer.write())),
             ] {
                 let thread = thread::Builder::new()

@@ -228,7 +228,10 @@ mod tests {
         assert_eq!(outbox.next(now), Next::Wait(GRACE));
         assert_eq!(outbox.next(now + GRACE), Next::Lose(Loss::Closed));
         outbox.life = Life::Finished;
-        assert_eq!(outbox.next(now + GRACE), Next::Wait(BEAT - GRACE));
+        assert_eq!(
+            outbox.next(now + GRACE),
+            Next::Wait(BEAT.saturating_sub(GRACE))
+        );
     }
 
     #[test]

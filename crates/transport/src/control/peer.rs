@@ -35,10 +35,18 @@ struct State {
     outbox: Outbox,
     is_reading: bool,
     is_writing: bool,
-    /// Nobody wants to hear anything any more.
-    is_muted: bool,
-    /// Nothing is to be written any more.
-    is_ended: bool,
+    wanted: Wanted,
+}
+
+/// What the handle still wants of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// To hear of it, and to say what waits.
+    All,
+    /// To say what waits.
+    Writing,
+    /// Nothing.
+    Nothing,
 }
 
 /// Whether the reader goes on.
@@ -63,8 +71,7 @@ impl Peer {
                 outbox: Outbox::new(clock::now(), part.beat, limits.queue),
                 is_reading: true,
                 is_writing: true,
-                is_muted: false,
-                is_ended: false,
+                wanted: Wanted::All,
             }),
             changed: Condvar::new(),
         }
@@ -130,18 +137,14 @@ impl Peer {
 
     /// Ends both threads, whatever they do.
     pub(super) fn end(&self) {
-        {
-            let mut state = self.lock();
-            state.is_muted = true;
-            state.is_ended = true;
-        }
+        self.lock().wanted = Wanted::Nothing;
         self.changed.notify_all();
         self.channel.cut();
     }
 
     /// Nothing more is told of it.
     pub(super) fn mute(&self) {
-        self.lock().is_muted = true;
+        self.lock().wanted = Wanted::Writing;
     }
 
     /// What the writing thread does.
@@ -150,7 +153,7 @@ impl Peer {
             let mut state = self.lock();
             let next = state.outbox.next(clock::now());
             let written = match next {
-                _ if state.is_ended => break,
+                _ if state.wanted == Wanted::Nothing => break,
                 Next::Close => break,
                 Next::Wait(most) => {
                     let waited = self.changed.wait_timeout(state, most);
@@ -292,7 +295,7 @@ impl Peer {
     }
 
     fn tell(&self, kind: PeerEventKind) {
-        if !self.lock().is_muted {
+        if self.lock().wanted == Wanted::All {
             (self.on_event)(PeerEvent {
                 peer: self.index,
                 kind,

@@ -20,7 +20,7 @@ use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::hello::Purpose;
 
 /// How long a process may be refused until it gives up, if nobody wants it.
-const GRACE: Duration = Duration::from_millis(400);
+const GRACE: Duration = Duration::from_millis(250);
 /// How many of those who were refused are remembered.
 const REMEMBERED: usize = 8;
 
@@ -113,7 +113,9 @@ impl<'a> Gathering<'a> {
                 let Some(left) = seat.and_then(|seat| seat.leave_if(run)) else {
                     return Ok(());
                 };
-                left.iter().for_each(|connection| connection.cut());
+                for connection in left {
+                    connection.cut();
+                }
                 if self.is_lower(peer) {
                     self.dial(peer)?;
                 }
@@ -159,7 +161,9 @@ impl<'a> Gathering<'a> {
             return Ok(());
         };
         let replaced = seat.take(&guest(&arrival), Arc::clone(&arrival.channel));
-        replaced.iter().for_each(|connection| connection.cut());
+        for connection in replaced {
+            connection.cut();
+        }
         self.absences.remove(&peer);
         if arrival.purpose == Purpose::Control {
             watch(&arrival, peer, &self.events)?;
@@ -214,8 +218,8 @@ impl<'a> Gathering<'a> {
             let Some(Absence::Refused(cause)) = self.absences.get(peer) else {
                 return None;
             };
-            let is_final = matches!(cause, Refusal::Duplicate(_))
-                || (!is_wanted && now - *since >= GRACE);
+            let is_final =
+                matches!(cause, Refusal::Duplicate(_)) || (!is_wanted && now - *since >= GRACE);
             is_final.then(|| (*peer, cause.clone()))
         })?;
         let address = self.settings.address(peer)?.clone();
@@ -230,9 +234,13 @@ impl<'a> Gathering<'a> {
     pub(super) fn never_came(&self) -> JoinError {
         // Who waits for others is to blame only if nobody else is.
         let is_all_here = self.seats.values().all(Seat::is_taken);
-        let missing = self.seats.values().filter(|seat| match is_all_here {
-            true => !seat.is_ready,
-            false => !seat.is_taken(),
+        let missing = self.seats.values().filter(|seat| {
+            let is_here = if is_all_here {
+                seat.is_ready
+            } else {
+                seat.is_taken()
+            };
+            !is_here
         });
         let missing = missing.filter_map(|seat| {
             let cause = match self.absences.get(&seat.peer) {
@@ -257,7 +265,10 @@ impl<'a> Gathering<'a> {
     pub(super) fn finish(mut self) -> (Vec<Seated<Arc<Channel>>>, Vec<String>) {
         let seats = std::mem::take(&mut self.seats);
         let turned = std::mem::take(&mut self.turned);
-        (seats.into_values().filter_map(Seat::seated).collect(), turned)
+        (
+            seats.into_values().filter_map(Seat::seated).collect(),
+            turned,
+        )
     }
 }
 

@@ -203,7 +203,9 @@ impl Manners {
             let error = written.err().unwrap_or(ErrorKind::UnexpectedEof.into());
             return Err(Miss::NotYet(unanswered(&error)));
         }
-        let other = self.understand(peer, &hello, &bytes).map_err(Miss::Refused)?;
+        let other = self
+            .understand(peer, &hello, &bytes)
+            .map_err(Miss::Refused)?;
         channel.socket().set_timeouts(None).map_err(late)?;
         Ok(Arrival {
             purpose,
@@ -317,7 +319,10 @@ fn drain(socket: &Socket) {
     let _ = socket.set_read_timeout(Some(Duration::from_millis(100)));
     let mut bytes = [0; 4096];
     for _ in 0..16 {
-        if !(&mut &*socket).read(&mut bytes).is_ok_and(|count| count > 0) {
+        if !(&mut &*socket)
+            .read(&mut bytes)
+            .is_ok_and(|count| count > 0)
+        {
             return;
         }
     }

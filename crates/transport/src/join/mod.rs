@@ -70,7 +70,7 @@ pub struct Joined {
 ///
 /// Returns soon after `is_interrupted` is true, or the deadline is over.
 pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Joined, JoinError> {
-    check(settings)?;
+    settings.check()?;
     check_exposure(&settings.addresses, &settings.security, settings.insecure)?;
     let credentials = settings.security.credentials(settings.process)?;
     let run = RunId::draw().ok_or_else(|| {
@@ -158,62 +158,6 @@ fn joined(
         },
         refused,
     }
-}
-
-/// Whether settings make sense.
-fn check(settings: &Settings) -> Result<(), JoinError> {
-    let addresses = &settings.addresses;
-    if settings.process.index() >= addresses.len() {
-        return Err(JoinError::NoSuchProcess {
-            process: settings.process,
-            count: addresses.len(),
-        });
-    }
-    for (second, address) in ProcessIndex::all(addresses.len()).zip(addresses) {
-        let earlier = ProcessIndex::all(second.index()).zip(addresses);
-        for (first, _) in earlier.filter(|(_, other)| *other == address) {
-            return Err(JoinError::SameAddress {
-                first,
-                second,
-                address: address.clone(),
-            });
-        }
-    }
-    let limits = &settings.limits;
-    let least = Duration::from_millis(100);
-    let limit = |is_sound, what, must, is: String| {
-        if is_sound {
-            Ok(())
-        } else {
-            Err(JoinError::Limit { what, must, is })
-        }
-    };
-    let seconds = |span: Duration| format!("{} s", span.as_secs_f64());
-    let at_least = "at least 0.1 s";
-    limit(
-        limits.silence >= least,
-        "heartbeat silence",
-        at_least,
-        seconds(limits.silence),
-    )?;
-    limit(
-        limits.handshake >= least,
-        "handshake timeout",
-        at_least,
-        seconds(limits.handshake),
-    )?;
-    limit(
-        u32::try_from(limits.frame).is_ok_and(|frame| frame > 0),
-        "largest frame",
-        "from 1 to 4294967295 bytes",
-        limits.frame.to_string(),
-    )?;
-    limit(
-        settings.workers > 0,
-        "number of workers",
-        "at least 1",
-        settings.workers.to_string(),
-    )
 }
 
 /// What lets others in, until it is dropped.

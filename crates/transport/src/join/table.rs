@@ -56,11 +56,7 @@ impl<C> Seat<C> {
     }
 
     /// Whether a guest may sit here: unless another start of the process does, and is alive.
-    pub(super) fn admit(
-        &self,
-        guest: &Guest,
-        is_gone: impl Fn(&C) -> bool,
-    ) -> Result<(), Reason> {
+    pub(super) fn admit(&self, guest: &Guest, is_gone: impl Fn(&C) -> bool) -> Result<(), Reason> {
         if self.run == Some(guest.run) || self.connections().all(is_gone) {
             Ok(())
         } else {

@@ -47,7 +47,12 @@ fn prepare(directory: &Path) -> Result<(), SecurityError> {
     }
 }
 
-fn write(directory: &Path, name: &str, certificate: &[u8], key: &[u8]) -> Result<(), SecurityError> {
+fn write(
+    directory: &Path,
+    name: &str,
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<(), SecurityError> {
     for (file, label, bytes) in [
         (format!("{name}.pem"), "CERTIFICATE", certificate),
         (format!("{name}-key.pem"), "PRIVATE KEY", key),

@@ -70,9 +70,8 @@ impl Authority {
     pub(super) fn mint(&self, name: &str) -> Result<Minted, SecurityError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(machinery)?;
         let mut params = params(name, self.lifetime);
-        params.subject_alt_names = vec![rcgen::SanType::DnsName(
-            name.try_into().map_err(machinery)?,
-        )];
+        params.subject_alt_names =
+            vec![rcgen::SanType::DnsName(name.try_into().map_err(machinery)?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,

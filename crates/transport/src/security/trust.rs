@@ -64,9 +64,8 @@ impl fmt::Display for Distrust {
             Self::Expired => formatter.write_str(
                 "its certificate has expired; make a new one, and see that the clocks are right",
             ),
-            Self::NotYet => formatter.write_str(
-                "its certificate is not valid yet; see that the clocks are right",
-            ),
+            Self::NotYet => formatter
+                .write_str("its certificate is not valid yet; see that the clocks are right"),
             Self::OtherName => formatter.write_str(
                 "its certificate is not for that process; a certificate must be for \
                  `process-N.millstream`, with the number of its process, or for \

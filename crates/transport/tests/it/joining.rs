@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_transport::{Address, Secret, Security, Settings, init_tls};
 
-use crate::support::{Running, all, gather, start, tcp, unix};
+use crate::support::{Running, all, gather, start, tcp, text, unix};
 
 const PAUSE: Duration = Duration::from_millis(30);
 
@@ -44,13 +44,18 @@ fn join_in_order(settings: &[Settings], order: &[usize]) {
     }
     for (process, running) in &running {
         let mut heard: Vec<_> = (1..settings.len())
-            .map(|_| match running.event() {
-                (peer, kind) => (peer, running.text(kind)),
+            .map(|_| {
+                let (peer, kind) = running.event();
+                (peer, text(kind))
             })
             .collect();
         heard.sort();
-        let others = (0..).take(settings.len()).filter(|other| *other as usize != *process);
-        let expected: Vec<_> = others.map(|other| (other, format!("from {other}"))).collect();
+        let others = (0..)
+            .take(settings.len())
+            .filter(|other| *other as usize != *process);
+        let expected: Vec<_> = others
+            .map(|other| (other, format!("from {other}")))
+            .collect();
         assert_eq!(heard, expected);
     }
     let threads: Vec<_> = running
@@ -72,7 +77,10 @@ const ORDERS: [&[usize]; 7] = [
     &[0, 3, 1, 2],
 ];
 
-fn join_in_each_order(addresses: impl Fn(usize) -> Vec<Address>, security: impl Fn(usize) -> Security) {
+fn join_in_each_order(
+    addresses: impl Fn(usize) -> Vec<Address>,
+    security: impl Fn(usize) -> Security,
+) {
     for order in ORDERS {
         let mut settings = all(&addresses(order.len()));
         for (process, settings) in settings.iter_mut().enumerate() {

@@ -29,7 +29,9 @@ fn stranger(address: &Address, number: usize) -> Option<TcpStream> {
 }
 
 fn strangers(address: &Address) -> Vec<TcpStream> {
-    (0..COUNT).filter_map(|number| stranger(address, number)).collect()
+    (0..COUNT)
+        .filter_map(|number| stranger(address, number))
+        .collect()
 }
 
 fn join_among_strangers(security: Security) {
@@ -80,7 +82,9 @@ fn a_thousand_strangers_do_not_delay_a_secure_join() {
 /// Reads until the other side closes; how long that takes.
 fn until_closed(stream: &mut TcpStream) -> Duration {
     let begin = Instant::now();
-    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(3)))
+        .unwrap();
     let mut bytes = [0; 1000];
     loop {
         match stream.read(&mut bytes) {
@@ -104,7 +108,7 @@ fn stranger_who_does_not_say_who_it_is_in_time_is_dropped() {
         let mut zero = settings(&addresses, 0);
         zero.security = security;
         zero.limits.handshake = Duration::from_millis(200);
-        zero.limits.deadline = Duration::from_millis(1500);
+        zero.limits.deadline = Duration::from_millis(900);
         let zero = start(zero);
         while TcpStream::connect(addresses[0].to_string()).is_err() {
             thread::sleep(Duration::from_millis(1));

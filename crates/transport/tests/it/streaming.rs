@@ -15,7 +15,7 @@ use timely_communication::networking::MessageHeader;
 use timely_communication::{Allocator, Bytesable, Hooks, Pull, Push};
 
 use crate::joining::tls;
-use crate::support::{Running, SOON, all, gather, tcp, unix};
+use crate::support::{Running, SOON, all, gather, tcp, text, unix};
 
 const HEADER: usize = 48;
 
@@ -49,7 +49,13 @@ fn read_all(mut stream: Guarded) -> Vec<u8> {
 
 fn pair() -> [Running; 2] {
     let joined = gather(all(&tcp(2)));
-    joined.into_iter().map(Running::start).collect::<Vec<_>>().try_into().ok().unwrap()
+    joined
+        .into_iter()
+        .map(Running::start)
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()
+        .unwrap()
 }
 
 fn each_kind_of_pair(mut test: impl FnMut([Running; 2])) {
@@ -74,7 +80,8 @@ fn large_frames_go_both_ways_at_once_and_are_counted() {
     each_kind_of_pair(|[mut zero, mut one]| {
         let lengths = [1, 100_000, 16 << 20, 7];
         let mut threads = Vec::new();
-        for (running, peer, own_worker, peer_worker) in [(&mut zero, 1, 1, 3), (&mut one, 0, 3, 1)] {
+        for (running, peer, own_worker, peer_worker) in [(&mut zero, 1, 1, 3), (&mut one, 0, 3, 1)]
+        {
             let stream = running.stream(peer);
             let traffic = stream.traffic();
             let mut writer = stream.try_clone().unwrap();
@@ -144,7 +151,10 @@ fn stream_that_breaks_within_a_frame_ends_before_it() {
         // Who was not told why says what it saw.
         let (peer, lost) = one.event();
         assert_eq!(peer, 0);
-        assert!(matches!(lost, PeerEventKind::Lost(Loss::Closed | Loss::Reset)), "{lost:?}");
+        assert!(
+            matches!(lost, PeerEventKind::Lost(Loss::Closed | Loss::Reset)),
+            "{lost:?}"
+        );
     });
 }
 
@@ -193,7 +203,7 @@ fn reason_for_severing_comes_before_the_loss() {
     thread::sleep(Duration::from_millis(50));
     zero.control.send_all(b"step failed").unwrap();
     let (_, message) = one.event();
-    assert_eq!(one.text(message), "step failed");
+    assert_eq!(text(message), "step failed");
     zero.control.abandon();
     assert_eq!(one.event(), (0, PeerEventKind::Lost(Loss::Abandoned)));
 }
@@ -284,7 +294,10 @@ fn with_timely(security: impl Fn(usize) -> Security, is_broken: bool) {
             })
         })
         .collect();
-    let running: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let running: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
     if !is_broken {
         for running in &running {
             assert!(running.is_quiet(Duration::from_millis(50)));

@@ -52,7 +52,10 @@ pub(crate) fn settings(addresses: &[Address], process: u32) -> Settings {
 
 /// Those of all processes.
 pub(crate) fn all(addresses: &[Address]) -> Vec<Settings> {
-    (0..).zip(addresses).map(|(process, _)| settings(addresses, process)).collect()
+    (0..)
+        .zip(addresses)
+        .map(|(process, _)| settings(addresses, process))
+        .collect()
 }
 
 /// Joins in a thread.
@@ -108,12 +111,10 @@ impl Running {
     }
 }
 
-impl Running {
-    /// A message as text.
-    pub(crate) fn text(&self, kind: PeerEventKind) -> String {
-        match kind {
-            PeerEventKind::Message(message) => String::from_utf8(message).unwrap(),
-            other => panic!("{other:?} is no message"),
-        }
+/// A message as text.
+pub(crate) fn text(kind: PeerEventKind) -> String {
+    match kind {
+        PeerEventKind::Message(message) => String::from_utf8(message).unwrap(),
+        other => panic!("{other:?} is no message"),
     }
 }

@@ -1,28 +1,15 @@
 //! Who is trusted with security on, and what is said of those who are not.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use millstream_transport::wire::hello::{HELLO_BYTES, Hello, Purpose, Version};
 use millstream_transport::{
     Address, Fingerprint, JoinError, ProcessIndex, RunId, Secret, Security, Settings, init_tls,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, PKCS_ED25519, date_time_ymd,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
+use crate::authority::{Authority, Signed};
 use crate::joining::tls;
 use crate::support::{gather, settings, start, tcp};
 
@@ -43,7 +30,10 @@ fn with(addresses: &[Address], process: u32, security: &Security) -> Settings {
 fn refused(right: [Security; 2], wrong: &Security) -> (JoinError, String, Vec<String>) {
     let addresses = tcp(2);
     let zero = start(with(&addresses, 0, &right[0]));
-    let error = start(with(&addresses, 1, wrong)).join().unwrap().unwrap_err();
+    let error = start(with(&addresses, 1, wrong))
+        .join()
+        .unwrap()
+        .unwrap_err();
     let one = start(with(&addresses, 1, &right[1]));
     let joined = zero.join().unwrap().unwrap();
     one.join().unwrap().unwrap();
@@ -52,7 +42,10 @@ fn refused(right: [Security; 2], wrong: &Security) -> (JoinError, String, Vec<St
 
 fn assert_refused(right: [Security; 2], wrong: &Security, own: &str, others: &[&str]) {
     let (error, address, refused) = refused(right, wrong);
-    assert_eq!(error.to_string(), format!("can't join process 0 at {address}: {own}"));
+    assert_eq!(
+        error.to_string(),
+        format!("can't join process 0 at {address}: {own}")
+    );
     assert_eq!(error.exit_code(), 64);
     assert_eq!(refused, others);
 }
@@ -106,8 +99,10 @@ fn process_with_a_secret_is_refused_where_there_is_none() {
         [Security::None, Security::None],
         &secret("correct horse battery staple"),
         "it does not speak TLS; all processes need certificates or the secret, or none",
-        &["a connection from 127.0.0.1: it speaks TLS, and this process has neither certificates \
-           nor a secret; give all the same"],
+        &[
+            "a connection from 127.0.0.1: it speaks TLS, and this process has neither certificates \
+           nor a secret; give all the same",
+        ],
     );
 }
 
@@ -132,126 +127,6 @@ fn certificate_of_another_process_is_refused() {
     );
 }
 
-/// A CA that signs as `init_tls` does, and what it signs.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    root: CertificateDer<'static>,
-}
-
-fn params(name: &str, from: i32, to: i32) -> CertificateParams {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let mut subject = DistinguishedName::new();
-    subject.push(DnType::CommonName, name);
-    params.distinguished_name = subject;
-    params.not_before = date_time_ymd(from, 1, 1);
-    params.not_after = date_time_ymd(to, 1, 1);
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
-    params
-}
-
-type Signed = (CertificateDer<'static>, PrivateKeyDer<'static>);
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-        let mut params = params("authority", 2000, 2100);
-        params.extended_key_usages.clear();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = params.self_signed(&key).unwrap().der().clone();
-        Self {
-            issuer: Issuer::new(params, key),
-            root,
-        }
-    }
-
-    fn sign(&self, name: &str, from: i32, to: i32) -> Signed {
-        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-        let certificate = params(name, from, to).signed_by(&key, &self.issuer).unwrap();
-        (certificate.der().clone(), PrivateKeyDer::from(key))
-    }
-
-    fn roots(&self) -> Arc<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
-        Arc::new(roots)
-    }
-
-    /// In files, as a process takes it.
-    fn files(&self, directory: &Path, name: &str, (certificate, key): &Signed) -> Security {
-        let write = |name: &str, label, bytes: &[u8]| {
-            let path = directory.join(name);
-            let body: Vec<_> = bytes.chunks(48).map(|bytes| STANDARD.encode(bytes)).collect();
-            let body = body.join("\n");
-            fs::write(&path, format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"))
-                .unwrap();
-            path
-        };
-        Security::Tls {
-            ca: write("ca.pem", "CERTIFICATE", &self.root),
-            certificate: write(&format!("{name}.pem"), "CERTIFICATE", certificate),
-            key: write(&format!("{name}-key.pem"), "PRIVATE KEY", key.secret_der()),
-        }
-    }
-
-    /// Says something to process 0, with a certificate, and reads the first bytes of the answer.
-    fn say(
-        &self,
-        address: &Address,
-        (certificate, key): Signed,
-        bytes: &[u8],
-    ) -> io::Result<[u8; 8]> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots())
-            .with_client_auth_cert(vec![certificate], key)
-            .unwrap();
-        let name = ServerName::try_from("process-0.millstream").unwrap();
-        let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut socket = loop {
-            match TcpStream::connect(address.to_string()) {
-                Ok(socket) => break socket,
-                Err(_) => thread::sleep(Duration::from_millis(5)),
-            }
-        };
-        let mut stream = rustls::Stream::new(&mut connection, &mut socket);
-        stream.write_all(bytes)?;
-        let mut answer = [0; 8];
-        stream.read_exact(&mut answer)?;
-        Ok(answer)
-    }
-
-    /// Listens in the place of process 0, with a certificate.
-    fn server(&self, address: &Address, (certificate, key): Signed) {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let clients =
-            WebPkiClientVerifier::builder_with_provider(self.roots(), Arc::clone(&provider))
-                .build()
-                .unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_client_cert_verifier(clients)
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let config = Arc::new(config);
-        let listener = TcpListener::bind(address.to_string()).unwrap();
-        thread::spawn(move || {
-            for socket in listener.incoming() {
-                let mut socket = socket.unwrap();
-                let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-                let mut stream = rustls::Stream::new(&mut connection, &mut socket);
-                // Whoever does not trust it leaves.
-                let _ = stream.read(&mut [0; HELLO_BYTES]);
-            }
-        });
-    }
-}
-
 fn good(authority: &Authority, directory: &Path, process: u32) -> Security {
     let signed = authority.sign(&format!("process-{process}.millstream"), 2000, 2100);
     authority.files(directory, &format!("good-{process}"), &signed)
@@ -265,7 +140,10 @@ fn assert_client_refused(signed: impl FnOnce(&Authority) -> Signed, alert: &str,
     let [zero, one] = [0, 1].map(|process| good(&authority, directory.path(), process));
     let zero = start(with(&addresses, 0, &zero));
     let said = authority.say(&addresses[0], signed(&authority), &[1; HELLO_BYTES]);
-    assert_eq!(said.unwrap_err().to_string(), format!("received fatal alert: {alert}"));
+    assert_eq!(
+        said.unwrap_err().to_string(),
+        format!("received fatal alert: {alert}")
+    );
     start(with(&addresses, 1, &one)).join().unwrap().unwrap();
     let refused = zero.join().unwrap().unwrap().refused;
     assert_eq!(refused, [format!("a connection from 127.0.0.1: {reason}")]);
@@ -280,7 +158,11 @@ const OTHER_NAME: &str = "its certificate is not for that process; a certificate
 #[test]
 fn expired_certificate_is_refused_by_who_listens() {
     let name = "process-1.millstream";
-    assert_client_refused(|authority| authority.sign(name, 2000, 2020), "CertificateExpired", EXPIRED);
+    assert_client_refused(
+        |authority| authority.sign(name, 2000, 2020),
+        "CertificateExpired",
+        EXPIRED,
+    );
 }
 
 #[test]
@@ -299,7 +181,10 @@ fn refused_server(sign: impl FnOnce(&Authority) -> Signed) -> String {
     let addresses = tcp(2);
     authority.server(&addresses[0], sign(&authority));
     let one = good(&authority, directory.path(), 1);
-    let error = start(with(&addresses, 1, &one)).join().unwrap().unwrap_err();
+    let error = start(with(&addresses, 1, &one))
+        .join()
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.exit_code(), 64);
     let sentence = error.to_string();
     let begin = format!("can't join process 0 at {}: ", addresses[0]);
@@ -308,9 +193,7 @@ fn refused_server(sign: impl FnOnce(&Authority) -> Signed) -> String {
 
 #[test]
 fn certificate_that_will_not_do_is_refused_by_who_connects() {
-    let refused = |name: &str, from, to| {
-        refused_server(|authority| authority.sign(name, from, to))
-    };
+    let refused = |name: &str, from, to| refused_server(|authority| authority.sign(name, from, to));
     assert_eq!(refused("process-0.millstream", 2000, 2020), EXPIRED);
     assert_eq!(
         refused("process-0.millstream", 2090, 2100),
@@ -319,7 +202,10 @@ fn certificate_that_will_not_do_is_refused_by_who_connects() {
     assert_eq!(refused("process-2.millstream", 2000, 2100), OTHER_NAME);
     assert_eq!(refused("example.com", 2000, 2100), OTHER_NAME);
     let foreign = refused_server(|_| Authority::new().sign("process-0.millstream", 2000, 2100));
-    assert_eq!(foreign, format!("its certificate was signed by another authority; {SAME}"));
+    assert_eq!(
+        foreign,
+        format!("its certificate was signed by another authority; {SAME}")
+    );
 }
 
 /// Trust in the chain is not enough: the name must be that of who says it is there.
@@ -328,8 +214,8 @@ fn trusted_certificate_of_another_process_is_refused_by_who_listens() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let addresses = tcp(3);
-    let security = |process| good(&authority, directory.path(), process);
-    let zero = start(with(&addresses, 0, &security(0)));
+    let security = [0, 1, 2].map(|process| good(&authority, directory.path(), process));
+    let zero = start(with(&addresses, 0, &security[0]));
     let signed = authority.sign("process-2.millstream", 2000, 2100);
     let hello = Hello {
         purpose: Purpose::Data,
@@ -343,9 +229,14 @@ fn trusted_certificate_of_another_process_is_refused_by_who_listens() {
         fingerprint: Fingerprint(5),
         run: RunId([1; 16]),
     };
-    let answer = authority.say(&addresses[0], signed, &hello.encode()).unwrap();
+    let answer = authority
+        .say(&addresses[0], signed, &hello.encode())
+        .unwrap();
     assert_eq!(answer, *b"mlstrea\x08");
-    let rest = [1, 2].map(|process| start(with(&addresses, process, &security(process))));
+    let rest = [1, 2].map(|process| {
+        let index = usize::try_from(process).unwrap();
+        start(with(&addresses, process, &security[index]))
+    });
     for thread in rest {
         thread.join().unwrap().unwrap();
     }
@@ -360,7 +251,11 @@ fn certificate_for_the_cluster_is_for_each_process() {
     let signed = authority.sign("millstream-cluster", 2000, 2100);
     let security = authority.files(directory.path(), "cluster", &signed);
     let addresses = tcp(3);
-    gather([0, 1, 2].map(|process| with(&addresses, process, &security)).to_vec());
+    gather(
+        [0, 1, 2]
+            .map(|process| with(&addresses, process, &security))
+            .to_vec(),
+    );
 }
 
 /// What a process says of its own files, with `<ca>` and so on for their paths.
@@ -370,9 +265,14 @@ fn own(change: impl FnOnce(&Authority, &Path)) -> String {
     let security = good(&authority, directory.path(), 1);
     change(&authority, directory.path());
     let addresses = tcp(2);
-    let error = start(with(&addresses, 1, &security)).join().unwrap().unwrap_err();
+    let error = start(with(&addresses, 1, &security))
+        .join()
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.exit_code(), 64);
-    error.to_string().replace(&directory.path().display().to_string(), "<dir>")
+    error
+        .to_string()
+        .replace(&directory.path().display().to_string(), "<dir>")
 }
 
 #[test]
@@ -394,14 +294,18 @@ fn process_looks_at_its_own_files_first() {
     );
     assert_eq!(
         replaced("example.com", 2000, 2100),
-        format!("the certificate `<dir>/good-1.pem` can't be used: it is for something else; {needs}")
+        format!(
+            "the certificate `<dir>/good-1.pem` can't be used: it is for something else; {needs}"
+        )
     );
     assert_eq!(
         own(|_, directory| {
             let other = Authority::new();
             other.files(directory, "other", &other.sign("x", 2000, 2100));
         }),
-        format!("the certificate `<dir>/good-1.pem` can't be used: another authority signed it; {needs}")
+        format!(
+            "the certificate `<dir>/good-1.pem` can't be used: another authority signed it; {needs}"
+        )
     );
     assert_eq!(
         own(|_, directory| fs::remove_file(directory.join("ca.pem")).unwrap()),
@@ -418,7 +322,10 @@ fn process_looks_at_its_own_files_first() {
         let (certificate, _) = authority.sign("process-1.millstream", 2000, 2100);
         authority.files(directory, "good-1", &(certificate, key));
     });
-    assert!(key.starts_with("the private key `<dir>/good-1-key.pem` can't be used: "), "{key}");
+    assert!(
+        key.starts_with("the private key `<dir>/good-1-key.pem` can't be used: "),
+        "{key}"
+    );
 }
 
 #[test]
@@ -429,7 +336,10 @@ fn certificates_are_made_in_an_empty_place_for_their_owner() {
     let mut names = Vec::new();
     for entry in fs::read_dir(&directory).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            entry.metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
@@ -442,7 +352,10 @@ fn certificates_are_made_in_an_empty_place_for_their_owner() {
         "process-1.pem",
     ];
     assert_eq!(names, expected);
-    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
     assert_eq!(
         init_tls(&directory, 2).unwrap_err().to_string(),
         format!(
@@ -452,7 +365,9 @@ fn certificates_are_made_in_an_empty_place_for_their_owner() {
         )
     );
     assert_eq!(
-        init_tls(&parent.path().join("none"), 0).unwrap_err().to_string(),
+        init_tls(&parent.path().join("none"), 0)
+            .unwrap_err()
+            .to_string(),
         "can't make certificates for 0 processes; name at least one"
     );
 }

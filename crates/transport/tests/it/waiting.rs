@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use millstream_transport::{Address, JoinError, join};
 
-use crate::support::{Running, all, gather, settings, start, tcp, unix};
+use crate::support::{Running, all, gather, settings, start, tcp, text, unix};
 
 #[test]
 fn process_that_never_starts_is_named() {
@@ -99,7 +99,7 @@ fn process_that_is_started_again_while_others_wait_is_taken() {
     let rest = rest.map(|thread| Running::start(thread.join().unwrap().unwrap()));
     rest[0].control.send_all(b"again").unwrap();
     let (peer, message) = running.event();
-    assert_eq!((peer, running.text(message).as_str()), (1, "again"));
+    assert_eq!((peer, text(message).as_str()), (1, "again"));
 }
 
 /// The one that others connect to dies, and comes again.

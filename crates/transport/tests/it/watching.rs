@@ -6,19 +6,22 @@ use std::time::{Duration, Instant};
 
 use millstream_transport::wire::frame::Farewell;
 use millstream_transport::{
-    Address, Loss, PeerEventKind, ProcessIndex, Secret, SendError, Security, Settings,
+    Address, Loss, PeerEventKind, ProcessIndex, Secret, Security, SendError, Settings,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::proxy::Proxy;
-use crate::support::{Running, SOON, all, gather, settings, start, tcp};
+use crate::support::{Running, SOON, all, gather, settings, start, tcp, text};
 
 const SILENCE: Duration = Duration::from_millis(400);
 /// What a loss may take on top of the silence.
 const SLACK: Duration = Duration::from_secs(1);
 
 fn cluster(count: usize) -> Vec<Running> {
-    gather(all(&tcp(count))).into_iter().map(Running::start).collect()
+    gather(all(&tcp(count)))
+        .into_iter()
+        .map(Running::start)
+        .collect()
 }
 
 /// Two processes, the second of which reaches the first through a proxy.
@@ -112,7 +115,10 @@ fn connection_that_ends_is_a_loss_at_once() {
         let (loss, taken) = lost(running, begin);
         assert!(matches!(loss, Loss::Closed | Loss::Reset), "{loss:?}");
         assert!(taken < SILENCE, "{taken:?}");
-        assert_eq!(running.control.send(peer_of(running), vec![1]), Err(gone(running)));
+        assert_eq!(
+            running.control.send(peer_of(running), vec![1]),
+            Err(gone(running))
+        );
         assert_eq!(running.control.send_all(b"x"), Ok(()));
     }
 }
@@ -134,7 +140,10 @@ fn runs_as_process_1() {
     let Ok(addresses) = std::env::var(ADDRESS) else {
         return;
     };
-    let addresses: Vec<Address> = addresses.split(' ').map(|text| text.parse().unwrap()).collect();
+    let addresses: Vec<Address> = addresses
+        .split(' ')
+        .map(|text| text.parse().unwrap())
+        .collect();
     let running = Running::start(start(quick(&addresses, 1)).join().unwrap().unwrap());
     // Whatever it sees, it lives until it is killed, or nobody cares any more.
     thread::sleep(SOON);
@@ -206,7 +215,10 @@ fn goodbyes_in_order_are_no_losses() {
     // Those who have said goodbye wait for the last, and hear it until then.
     let mut finished = [last.event(), last.event()];
     finished.sort_by_key(|(peer, _)| *peer);
-    assert_eq!(finished, [(0, PeerEventKind::Finished), (1, PeerEventKind::Finished)]);
+    assert_eq!(
+        finished,
+        [(0, PeerEventKind::Finished), (1, PeerEventKind::Finished)]
+    );
     thread::sleep(Duration::from_millis(1200));
     assert!(finishing.iter().all(|thread| !thread.is_finished()));
     last.control.send_all(b"last words").unwrap();
@@ -215,7 +227,11 @@ fn goodbyes_in_order_are_no_losses() {
         let (running, missing) = thread.join().unwrap();
         assert_eq!(missing, []);
         drop(running.control);
-        let events: Vec<_> = running.events.iter().map(|event| (event.peer.0, event.kind)).collect();
+        let events: Vec<_> = running
+            .events
+            .iter()
+            .map(|event| (event.peer.0, event.kind))
+            .collect();
         let last = PeerEventKind::Message(b"last words".to_vec());
         assert!(events.contains(&(2, last)));
         assert!(events.contains(&(2, PeerEventKind::Finished)));
@@ -229,7 +245,10 @@ fn goodbyes_in_order_are_no_losses() {
 fn goodbye_that_is_not_answered_is_not_waited_for_longer_than_said() {
     let running = cluster(2);
     let begin = Instant::now();
-    assert_eq!(running[0].control.finish(Duration::from_millis(100)), [ProcessIndex(1)]);
+    assert_eq!(
+        running[0].control.finish(Duration::from_millis(100)),
+        [ProcessIndex(1)]
+    );
     assert!(begin.elapsed() < SOON / 2);
     assert_eq!(running[1].event(), (0, PeerEventKind::Finished));
     // The other is gone now, which is as it should be.
@@ -247,9 +266,15 @@ fn abandoning_tells_what_was_sent_before_and_that_it_is_over() {
     assert!(begin.elapsed() < Duration::from_millis(700));
     assert!(one.events.iter().next().is_none());
     for running in &running {
-        assert_eq!(running.event(), (1, PeerEventKind::Message(b"step failed".to_vec())));
+        assert_eq!(
+            running.event(),
+            (1, PeerEventKind::Message(b"step failed".to_vec()))
+        );
         assert_eq!(running.event(), (1, PeerEventKind::Lost(Loss::Abandoned)));
-        assert_eq!(Loss::Abandoned.to_string(), "it ended before its work was done");
+        assert_eq!(
+            Loss::Abandoned.to_string(),
+            "it ended before its work was done"
+        );
     }
 }
 
@@ -263,21 +288,30 @@ fn large_messages_are_no_loss() {
         let (_proxy, zero, one) = through_proxy(security);
         let message = vec![7; 64 << 20];
         zero.control.send(ProcessIndex(1), message.clone()).unwrap();
-        one.control.send(ProcessIndex(0), b"meanwhile".to_vec()).unwrap();
+        one.control
+            .send(ProcessIndex(0), b"meanwhile".to_vec())
+            .unwrap();
         let (_, meanwhile) = zero.event();
-        assert_eq!(zero.text(meanwhile), "meanwhile");
-        let PeerEventKind::Message(received) = one.events.recv_timeout(SOON * 4).unwrap().kind else {
+        assert_eq!(text(meanwhile), "meanwhile");
+        let PeerEventKind::Message(received) = one.events.recv_timeout(SOON * 4).unwrap().kind
+        else {
             panic!("no message");
         };
         assert!(received == message);
         assert!(zero.is_quiet(Duration::from_millis(50)));
         assert_eq!(
-            zero.control.send(ProcessIndex(1), vec![0; (64 << 20) + 1]).unwrap_err().to_string(),
+            zero.control
+                .send(ProcessIndex(1), vec![0; (64 << 20) + 1])
+                .unwrap_err()
+                .to_string(),
             "can't send 67108865 bytes to process 1 at once: 67108864 are the most that a message \
              may have"
         );
         assert_eq!(
-            zero.control.send(ProcessIndex(2), vec![]).unwrap_err().to_string(),
+            zero.control
+                .send(ProcessIndex(2), vec![])
+                .unwrap_err()
+                .to_string(),
             "can't send to process 2: it is not a peer of this process"
         );
     }
@@ -301,7 +335,9 @@ fn slow_reader_is_waited_for_and_not_lost() {
     let begin = Instant::now();
     let count = 60;
     for _ in 0..count {
-        zero.control.send(ProcessIndex(1), vec![1; 1 << 20]).unwrap();
+        zero.control
+            .send(ProcessIndex(1), vec![1; 1 << 20])
+            .unwrap();
     }
     // There was no room for all at once.
     assert!(begin.elapsed() > SILENCE);

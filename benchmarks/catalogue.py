@@ -30,6 +30,7 @@ STUDIES = (
     "growth",
     "open_state",
     "partitions",
+    "processes",
     "latency",
     "backpressure",
     "recovery",

@@ -20,8 +20,7 @@ from benchmarks.workload import Count, in_batches
 TITLE = "W9 two partitions"
 NOTE = (
     "The same input in two partitions, read by one worker, or by two that are threads "
-    "of one process. The speed-up is of wall-clock time. Two processes are not here: "
-    "only the peer has them."
+    "of one process. The speed-up is of wall-clock time."
 )
 ITEMS = {"words": 2_000_000, "tumbling": 300_000}
 WORKERS = (1, 2)

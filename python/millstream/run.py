@@ -11,6 +11,7 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 | 72 | the recovery store was written by a later version |
 | 73 | the recovery store is in use by another run |
 | 74 | the recovery store can't be read or written |
+| 75 | another process of the cluster is lost, or didn't come |
 | 76 | the recovery store is damaged or not there, or doesn't know an output |
 | 78 | the recovery store doesn't go with the dataflow, or its classes of state |
 | 130 | interrupted by Ctrl-C; 143 if by SIGTERM |

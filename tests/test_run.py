@@ -332,6 +332,13 @@ class TestParseArgs:
             "workers_per_process": 1,
             "process_id": None,
             "addresses": None,
+            "processes": None,
+            "restart": 0,
+            "secret_file": None,
+            "tls": None,
+            "insecure_cluster": False,
+            "join_timeout": timedelta(seconds=60),
+            "peer_timeout": timedelta(seconds=10),
             "drain_timeout": timedelta(seconds=25),
             "alias": None,
             "drop": None,
@@ -450,24 +457,50 @@ class TestParseArgs:
         assert usage_error(run._parse_args, argv) == message
 
 
-NO_PROCESSES = (
-    "this version can't run in several processes yet; use `-w/--workers-per-process`, "
-    "leave out `-i/--process-id` and `-a/--addresses`, and unset "
-    "`MILLSTREAM_PROCESS_ID`, `MILLSTREAM_POD_NAME` and `MILLSTREAM_ADDRESSES`"
-)
-
-
-class TestNotThereYet:
+class TestCluster:
     @pytest.mark.parametrize(
-        "options", [["-a", "[::1]:2101"], ["-i", "1", "-a", "a:2101; b:2101;"]]
+        ("text", "addresses"),
+        [
+            ("[::1]:2101", ["[::1]:2101"]),
+            ("a:2101; unix:/run/b;", ["a:2101", "unix:/run/b"]),
+        ],
     )
-    def test_addresses_option(self, options):
-        assert usage_error(run._parse_args, ["flow.py", *options]) == NO_PROCESSES
+    def test_addresses_option(self, text, addresses):
+        args = run._parse_args(["flow.py", "-i", "0", "-a", text])
+        assert (args.process_id, args.addresses) == (0, addresses)
+
+    def test_addresses_need_a_process(self):
+        assert usage_error(run._parse_args, ["flow.py", "-a", "a:1;b:1"]) == (
+            "2 addresses need to know which of them is this process: give "
+            "`-i/--process-id` or `MILLSTREAM_PROCESS_ID`"
+        )
 
     def test_addresses_variables(self, monkeypatch):
         monkeypatch.setenv("MILLSTREAM_PROCESS_ID", "1")
         monkeypatch.setenv("MILLSTREAM_ADDRESSES", "a:2101;b:2101")
-        assert usage_error(run._parse_args, ["flow.py"]) == NO_PROCESSES
+        args = run._parse_args(["flow.py"])
+        assert (args.process_id, args.addresses) == (1, ["a:2101", "b:2101"])
+
+    def test_processes_are_of_one_host(self):
+        options = ["-p", "2", "-i", "0", "-a", "a:1;b:1"]
+        assert usage_error(run._parse_args, ["flow.py", *options]) == (
+            "`-p/--processes` starts processes on this host; on several hosts, start "
+            "each with `-i/--process-id` and `-a/--addresses`"
+        )
+
+    def test_either_a_secret_or_certificates(self):
+        options = ["--secret-file", "secret", "--tls", "certificates"]
+        assert usage_error(run._parse_args, ["flow.py", *options]) == (
+            "give either `--secret-file` or `--tls`, and not both"
+        )
+
+    def test_child_does_not_start_processes(self, monkeypatch):
+        monkeypatch.setenv("MILLSTREAM_LAUNCHED", "1")
+        monkeypatch.setenv("MILLSTREAM_PROCESS_ID", "0")
+        monkeypatch.setenv("MILLSTREAM_ADDRESSES", "unix:/a;unix:/b")
+        args = run._parse_args(["flow.py", "-p", "2", "--restart", "1", "-r", "store"])
+        assert args.processes is None
+        assert args.restart == 0
 
     def test_pod_and_host_file(self, monkeypatch, tmp_path):
         hosts = tmp_path / "hosts"
@@ -475,7 +508,8 @@ class TestNotThereYet:
         monkeypatch.setenv("MILLSTREAM_HOSTFILE_PATH", str(hosts))
         monkeypatch.setenv("MILLSTREAM_POD_NAME", "my-flow-1")
         monkeypatch.setenv("MILLSTREAM_STATEFULSET_NAME", "my-flow")
-        assert usage_error(run._parse_args, ["flow.py"]) == NO_PROCESSES
+        args = run._parse_args(["flow.py"])
+        assert (args.process_id, args.addresses) == (1, ["a:2101", "b:2101"])
 
         monkeypatch.setenv("MILLSTREAM_POD_NAME", "my-flow-2")
         assert usage_error(run._parse_args, ["flow.py"]) == (
@@ -648,7 +682,10 @@ class TestCommand:
                 )
                 for count in ("1025", "9" * 30)
             ],
-            (["counting", "-i", "0", "-a", "a:2101"], NO_PROCESSES),
+            (
+                ["counting", "-i", "2", "-a", "a:2101;b:2101"],
+                "process id 2 is not that of an address: 2 given, counted from 0",
+            ),
             (
                 ["nowhere.py"],
                 "can't find a dataflow in `nowhere.py`: there is no such file",

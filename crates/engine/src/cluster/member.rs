@@ -24,10 +24,13 @@ use crate::error::Error;
 use crate::halt::Reason;
 use crate::host::Host;
 use crate::keeper::Keeper;
+use crate::metrics::Traffic;
 use crate::plan::StepId;
+use crate::run::Settings;
 
-/// How much room of another's may be free before it is told at once.
-const OWED: usize = 256 << 10;
+/// How much room of another's may be free before it is told at once, and not with the next pulse:
+/// a quarter of what a worker has, since telling wakes several threads.
+const OWED: usize = Settings::ROOM_PER_WORKER / 4;
 
 /// How often to look up from waiting.
 pub(crate) const PULSE: Duration = Duration::from_millis(10);
@@ -153,6 +156,14 @@ impl Member {
     pub(crate) fn tell_done(&self) {
         self.lock().is_done = true;
         self.wire.send_all(&Message::Done);
+    }
+
+    /// How many bytes of items went to each other process, and came from there.
+    pub(crate) fn traffic(&self) -> Vec<Traffic> {
+        let others = self.others();
+        others
+            .filter_map(|process| self.wire.traffic(process))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Ending> {

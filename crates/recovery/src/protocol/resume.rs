@@ -351,7 +351,8 @@ impl Start {
                 now: step.kind,
             });
         }
-        if stored.form != step.form {
+        // What wrote the store may not have known forms yet.
+        if !stored.form.is_empty() && stored.form != step.form {
             return Err(Refusal::FormChanged {
                 step: new.clone(),
                 before: stored.form.clone(),

@@ -14,7 +14,7 @@ CARGO_ENGINE := PYO3_BUILD_EXTENSION_MODULE=1 cargo
 install = mkdir -p target && $(BIN)/maturin develop --release --locked --manifest-path $(1) \
 	> target/install.log 2>&1 || { cat target/install.log; exit 1; }
 
-.PHONY: run test check bench bench-guard guard-baseline limit valgrind docs nightly fibonacci embedded build module help clean strace
+.PHONY: run test check bench bench-guard guard-baseline limit valgrind docs nightly fibonacci embedded build module help clean strace iproute
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -22,7 +22,7 @@ help: ## list the targets
 run: build ## count the words of the Python reference, or of FILE=…
 	@$(BIN)/python examples/wordcount.py $(FILE)
 
-test: $(VENV)/.ready-dev build module valgrind strace ## all tests, of the engine, of the Python package, and of its cost
+test: $(VENV)/.ready-dev build module valgrind strace iproute ## all tests, of the engine, of the Python package, and of its cost
 	scripts/check-arrow
 	$(CARGO_ENGINE) test --locked --workspace
 	$(BIN)/pytest
@@ -64,10 +64,15 @@ strace:
 	@command -v strace > /dev/null || \
 		{ apt-get update -qq && apt-get install -y -qq strace > /dev/null; }
 
+# Makes hosts of namespaces, and cuts the network between them.
+iproute:
+	@command -v ip > /dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq iproute2 > /dev/null; }
+
 docs: $(VENV)/.ready-docs build ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-nightly: build module strace ## the long profile of the property, crash and fuzz tests
+nightly: build module strace iproute ## the long profile of the property, crash and fuzz tests
 	PROPTEST_CASES=20000 $(CARGO_ENGINE) test --locked --workspace --release
 	$(CARGO_ENGINE) test --locked --release --package millstream-recovery -- --ignored
 	$(CARGO_ENGINE) test --locked --release --package millstream-recovery --features failpoints

@@ -1,0 +1,124 @@
+"""Processes of two hosts, and a network between them that fails.
+
+Each host is a network namespace of its own, which takes root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.cluster.conftest import HERE, endings
+from tests.cluster.test_processes import (
+    ENDLESS,
+    EXPECTED,
+    SUMS,
+    lines_in,
+    wait_for_output,
+)
+from tests.processes import started
+
+ADDRESSES = "10.213.7.1:2101;10.213.7.2:2101"
+
+
+def sh(command):
+    subprocess.run(command.split(), check=True, capture_output=True, text=True)
+
+
+class Network:
+    """Two hosts with a cable between them."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.hosts = [f"millstream-{os.getpid()}-{number}" for number in range(2)]
+
+    def __enter__(self):
+        for host in self.hosts:
+            sh(f"ip netns add {host}")
+        one, other = self.hosts
+        sh(f"ip link add cable netns {one} type veth peer name cable netns {other}")
+        for number, host in enumerate(self.hosts, start=1):
+            sh(f"ip -n {host} address add 10.213.7.{number}/24 dev cable")
+            sh(f"ip -n {host} link set cable up")
+            sh(f"ip -n {host} link set lo up")
+        return self
+
+    def __exit__(self, *_):
+        for host in self.hosts:
+            sh(f"ip netns delete {host}")
+
+    @contextmanager
+    def started(self, flow, *options):
+        """A process on each host."""
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(
+                    started(
+                        *("-m", "millstream.run", flow, "-i", str(number)),
+                        *("-a", ADDRESSES, *options),
+                        folder=self.cluster.folder,
+                        command=("ip", "netns", "exec", host),
+                        PYTHONPATH=str(HERE),
+                    )
+                )
+                for number, host in enumerate(self.hosts)
+            ]
+
+    def cut(self, host):
+        """Let what a host sends get lost on the way, without a word."""
+        other = f"10.213.7.{2 - host}"
+        nobody = f"{other} lladdr 02:00:00:00:00:99"
+        sh(f"ip -n {self.hosts[host]} neigh replace {nobody} dev cable nud permanent")
+
+
+@pytest.fixture
+def network(cluster):
+    if shutil.which("ip") is None:
+        pytest.fail("`ip` is not installed; `make test` does that")
+    if os.geteuid() != 0 and "CI" not in os.environ:
+        pytest.skip("namespaces of networks take root")
+    with Network(cluster) as network:
+        yield network
+
+
+@pytest.fixture
+def secret(cluster):
+    path = cluster.folder / "secret"
+    path.write_text("a secret of two hosts")
+    return ("--secret-file", str(path))
+
+
+def test_hosts_share_the_work(cluster, network, secret):
+    with network.started(cluster.write(SUMS), *secret) as processes:
+        assert endings(processes) == [(0, "")] * 2
+    assert lines_in(cluster.folder) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "hosts", [[0, 1], [0], [1]], ids=["both-ways", "from-first", "from-second"]
+)
+def test_cut_off_process_is_lost(cluster, network, secret, hosts):
+    flow = cluster.write(ENDLESS)
+    with network.started(flow, *secret, "--peer-timeout", "2") as processes:
+        wait_for_output(cluster, processes)
+        for host in hosts:
+            network.cut(host)
+        begun = time.monotonic()
+        ended = endings(processes)
+    assert time.monotonic() - begun < 2 + 6
+    assert [code for code, _ in ended] == [75, 75]
+    for number, (_, err) in enumerate(ended):
+        assert err.startswith(f"millstream: process {1 - number} is lost: "), err
+        assert err.count("\n") == 1, err
+
+
+def test_network_without_a_secret_is_refused(cluster, network):
+    with network.started(cluster.write(SUMS)) as processes:
+        ended = endings(processes)
+    assert [code for code, _ in ended] == [64, 64]
+    assert not lines_in(cluster.folder)

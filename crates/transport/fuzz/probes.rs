@@ -1,7 +1,12 @@
 //! What must hold for any bytes that come over a connection. For the fuzz targets, and for the
 //! property tests of the crate, which use the same.
 
-#![allow(dead_code, reason = "each fuzz target uses one of them")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each fuzz target uses one of them, and what fails is found"
+)]
 
 use millstream_transport::wire::frame::{Decoder, Defect, Frame, Header};
 use millstream_transport::wire::hello::{HELLO_BYTES, Hello, REPLY_BYTES, Reply};

@@ -54,7 +54,12 @@ impl Channel {
 
     fn secure(socket: Arc<Socket>, mut connection: Connection) -> io::Result<Self> {
         while connection.is_handshaking() {
-            connection.complete_io(&mut &*socket)?;
+            if let Err(error) = connection.complete_io(&mut &*socket) {
+                // The other end should hear why. If it can't, the first error is the cause.
+                let alert = encrypted(&mut connection);
+                let _ = alert.and_then(|alert| (&*socket).write_all(&alert));
+                return Err(error);
+            }
         }
         connection.set_buffer_limit(None);
         Ok(Self {

@@ -149,12 +149,16 @@ pub enum Refusal {
         /// Which it is.
         found: ProcessIndex,
     },
+    /// It looks for another process here.
+    Sought(ProcessIndex),
     /// Another process of this index has joined.
     Duplicate(ProcessIndex),
     /// They don't trust each other, for this reason.
     Distrust(String),
-    /// It has security, and this process has none.
+    /// It listens with security, and this process has none.
     WantsSecurity,
+    /// It connects with security, and this process has none.
+    HasSecurity,
     /// It is no process of a cluster.
     Stranger,
 }
@@ -220,6 +224,11 @@ impl fmt::Display for Refusal {
                 "process {found} is there, not process {expected}; give all the same addresses, \
                  in the same order"
             ),
+            Self::Sought(process) => write!(
+                formatter,
+                "it looks for process {process} here; give all the same addresses, in the same \
+                 order"
+            ),
             Self::Duplicate(process) => write!(
                 formatter,
                 "there are two processes with id {process}, and the other has joined already; \
@@ -228,6 +237,10 @@ impl fmt::Display for Refusal {
             Self::Distrust(cause) => formatter.write_str(cause),
             Self::WantsSecurity => formatter.write_str(
                 "it wants TLS, and this process has neither certificates nor a secret; give all \
+                 the same",
+            ),
+            Self::HasSecurity => formatter.write_str(
+                "it speaks TLS, and this process has neither certificates nor a secret; give all \
                  the same",
             ),
             Self::Stranger => formatter.write_str(

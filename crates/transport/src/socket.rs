@@ -1,6 +1,6 @@
 //! A connection as the operating system has it: TCP, or a Unix socket.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -146,6 +146,10 @@ impl Read for &Socket {
 impl Write for &Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         either!(*self, stream => (&mut &*stream).write(bytes))
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(*self, stream => (&mut &*stream).write_vectored(parts))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
-        cases: default.cases.max(3000),
+        cases: default.cases.max(1000),
         ..default
     }
 }

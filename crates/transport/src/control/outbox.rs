@@ -98,9 +98,13 @@ impl Outbox {
         }
     }
 
-    /// The data stream broke. Why, the peer may say in a moment.
+    /// The data stream broke. If it just ended, the peer may say why in a moment.
     pub(super) fn note_broken(&mut self, now: Instant, loss: Loss) {
-        self.broken.get_or_insert((now + GRACE, loss));
+        let due = match loss {
+            Loss::Defect(_) => now,
+            _ => now + GRACE,
+        };
+        self.broken.get_or_insert((due, loss));
     }
 
     /// Whether both have said goodbye, or the peer is lost and was told.
@@ -156,6 +160,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::wire::frame::Defect;
 
     const BEAT: Duration = Duration::from_secs(1);
 
@@ -232,6 +237,15 @@ mod tests {
             outbox.next(now + GRACE),
             Next::Wait(BEAT.saturating_sub(GRACE))
         );
+    }
+
+    #[test]
+    fn peer_that_sends_nonsense_is_lost_at_once() {
+        let now = clock::now();
+        let mut outbox = outbox(now);
+        let loss = Loss::Defect(Defect::Garbled);
+        outbox.note_broken(now, loss.clone());
+        assert_eq!(outbox.next(now), Next::Lose(loss));
     }
 
     #[test]

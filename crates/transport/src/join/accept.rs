@@ -27,7 +27,16 @@ const STACK: usize = 512 << 10;
 struct Pending {
     since: Instant,
     socket: Arc<Socket>,
-    is_over: Arc<AtomicBool>,
+    /// Taken by whoever comes first: one who has greeted the guest, or one who drops it.
+    is_decided: Arc<AtomicBool>,
+}
+
+impl Pending {
+    fn drop_if_undecided(&self) {
+        if !self.is_decided.swap(true, Ordering::SeqCst) {
+            self.socket.cut();
+        }
+    }
 }
 
 /// Takes connections until it is told to stop.
@@ -41,11 +50,11 @@ pub(super) fn run(
     while !is_stopped.load(Ordering::Relaxed) {
         let accepted = listener.accept(TICK);
         let now = clock::now();
-        pending.retain(|guest| !guest.is_over.load(Ordering::Relaxed));
+        pending.retain(|guest| !guest.is_decided.load(Ordering::SeqCst));
         while let Some(oldest) = pending.front()
             && (pending.len() >= MOST || now - oldest.since >= manners.limits.handshake)
         {
-            oldest.socket.cut();
+            oldest.drop_if_undecided();
             pending.pop_front();
         }
         match accepted {
@@ -56,9 +65,7 @@ pub(super) fn run(
         }
     }
     for guest in pending {
-        if !guest.is_over.load(Ordering::Relaxed) {
-            guest.socket.cut();
-        }
+        guest.drop_if_undecided();
     }
 }
 
@@ -70,11 +77,11 @@ fn greet(
     events: &Sender<Event>,
 ) -> Option<Pending> {
     let socket = Arc::new(socket);
-    let is_over = Arc::new(AtomicBool::new(false));
+    let is_decided = Arc::new(AtomicBool::new(false));
     let pending = Pending {
         since,
         socket: Arc::clone(&socket),
-        is_over: Arc::clone(&is_over),
+        is_decided: Arc::clone(&is_decided),
     };
     let manners = Arc::clone(manners);
     let events = events.clone();
@@ -83,7 +90,9 @@ fn greet(
         .stack_size(STACK)
         .spawn(move || {
             let greeted = manners.greet(socket);
-            is_over.store(true, Ordering::Relaxed);
+            if is_decided.swap(true, Ordering::SeqCst) {
+                return;
+            }
             // Nobody listens any more once all are there.
             let _ = match greeted {
                 Ok(arrival) => events.send(Event::Arrived(arrival)),

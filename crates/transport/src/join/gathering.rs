@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::channel::Channel;
 use crate::clock;
 use crate::error::{Absence, JoinError, Missing, Refusal};
-use crate::identity::{ProcessIndex, RunId};
+use crate::identity::ProcessIndex;
 use crate::join::greeting::{Arrival, Manners, Miss, Turned};
 use crate::join::table::{Guest, Seat, Seated};
 use crate::join::{Event, dial};
@@ -100,20 +100,17 @@ impl<'a> Gathering<'a> {
                 self.absences.insert(peer, Absence::Refused(refusal));
                 Ok(())
             }
-            Event::Ready(peer, run) => {
-                if let Some(seat) = self.seats.get_mut(&peer)
-                    && seat.run() == Some(run)
-                {
+            Event::Ready(peer, control) => {
+                if let Some(seat) = self.seat_of(peer, &control) {
                     seat.is_ready = true;
                 }
                 Ok(())
             }
-            Event::Gone(peer, run) => {
-                let seat = self.seats.get_mut(&peer);
-                let Some(left) = seat.and_then(|seat| seat.leave_if(run)) else {
+            Event::Gone(peer, control) => {
+                let Some(seat) = self.seat_of(peer, &control) else {
                     return Ok(());
                 };
-                for connection in left {
+                for connection in seat.leave() {
                     connection.cut();
                 }
                 if self.is_lower(peer) {
@@ -122,6 +119,17 @@ impl<'a> Gathering<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// The seat of a peer, if this is its control connection still.
+    fn seat_of(
+        &mut self,
+        peer: ProcessIndex,
+        control: &Arc<Channel>,
+    ) -> Option<&mut Seat<Arc<Channel>>> {
+        let seat = self.seats.get_mut(&peer)?;
+        seat.is_control(|held| Arc::ptr_eq(held, control))
+            .then_some(seat)
     }
 
     /// Someone connected, and is who it says it is.
@@ -147,7 +155,7 @@ impl<'a> Gathering<'a> {
                 let turned = Turned {
                     process: Some(hello.process),
                     from: arrival.from.clone(),
-                    why: self.manners.explain(reason, self.settings.process, hello),
+                    why: self.manners.explain_guest(reason, hello),
                 };
                 self.turn(&turned);
                 Ok(())
@@ -290,7 +298,6 @@ fn guest(arrival: &Arrival) -> Guest {
 
 /// Waits for a peer to say that all are there, and tells of its end if it comes before.
 fn watch(arrival: &Arrival, peer: ProcessIndex, events: &Sender<Event>) -> io::Result<()> {
-    let run: RunId = arrival.hello.run;
     let channel = Arc::clone(&arrival.channel);
     let events = events.clone();
     thread::Builder::new()
@@ -301,9 +308,9 @@ fn watch(arrival: &Arrival, peer: ProcessIndex, events: &Sender<Event>) -> io::R
             let is_ready = read.is_ok() && Header::decode(bytes, 0) == Ok(Header::Ready);
             // Nobody listens any more if it was given up.
             let _ = events.send(if is_ready {
-                Event::Ready(peer, run)
+                Event::Ready(peer, channel)
             } else {
-                Event::Gone(peer, run)
+                Event::Gone(peer, channel)
             });
         })?;
     Ok(())

@@ -117,8 +117,7 @@ impl Manners {
         if *magic != MAGIC {
             if magic.starts_with(&TLS_HANDSHAKE) {
                 self.refuse(&channel, self.process, Reason::Plain);
-                let why = Refusal::Distrust("it speaks TLS, and this process has neither certificates nor a secret; give all the same".to_owned());
-                return Err(turned(None, why));
+                return Err(turned(None, Refusal::HasSecurity));
             }
             return Err(None);
         }
@@ -179,12 +178,15 @@ impl Manners {
             .set_timeouts(Some(self.limits.handshake))
             .map_err(late)?;
         let channel = match &self.credentials {
-            None => Channel::plain(socket),
+            None => Channel::plain(Arc::clone(&socket)),
             Some(credentials) => {
                 let name = server_name(peer).ok_or(Miss::Refused(Refusal::Stranger))?;
                 let connection = ClientConnection::new(Arc::clone(&credentials.client), name)
                     .map_err(|error| late(io::Error::other(error)))?;
-                Channel::connect(socket, connection).map_err(untrusted)?
+                Channel::connect(Arc::clone(&socket), connection).map_err(|error| {
+                    drain(&socket);
+                    untrusted(error)
+                })?
             }
         };
         let hello = Hello {
@@ -193,15 +195,15 @@ impl Manners {
             ..self.hello
         };
         // If it fails, the answer may still say why.
-        let written = channel.write_all(&hello.encode());
+        let _ = channel.write_all(&hello.encode());
         let mut bytes = [0; REPLY_BYTES];
-        let count = read_up_to(&channel, &mut bytes).map_err(untrusted)?;
-        if count < REPLY_BYTES {
-            if bytes.starts_with(&TLS_ALERT) {
-                return Err(Miss::Refused(Refusal::WantsSecurity));
-            }
-            let error = written.err().unwrap_or(ErrorKind::UnexpectedEof.into());
-            return Err(Miss::NotYet(unanswered(&error)));
+        if let Err(error) = channel.read_exact(&mut bytes) {
+            // What has come may be enough to know what it is.
+            return Err(if bytes.starts_with(&TLS_ALERT) {
+                Miss::Refused(Refusal::WantsSecurity)
+            } else {
+                untrusted(error)
+            });
         }
         let other = self
             .understand(peer, &hello, &bytes)
@@ -242,8 +244,16 @@ impl Manners {
         }
     }
 
-    /// A reason as a sentence about the other.
-    pub(super) fn explain(&self, reason: Reason, expected: ProcessIndex, other: &Hello) -> Refusal {
+    /// Why someone who connected is refused.
+    pub(super) fn explain_guest(&self, reason: Reason, guest: &Hello) -> Refusal {
+        match reason {
+            Reason::Process => Refusal::Sought(guest.to),
+            reason => self.explain(reason, guest.process, guest),
+        }
+    }
+
+    /// Why we and another don't go together.
+    fn explain(&self, reason: Reason, expected: ProcessIndex, other: &Hello) -> Refusal {
         match reason {
             Reason::Protocol | Reason::Cluster => Refusal::Cluster,
             Reason::Processes => Refusal::Processes {
@@ -271,20 +281,6 @@ fn other_protocol(protocol: u16, version: Version) -> Refusal {
         own: (PROTOCOL, Version::own().to_string()),
         other: (protocol, version.to_string()),
     }
-}
-
-fn read_up_to(channel: &Channel, place: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < place.len() {
-        match channel.read(&mut place[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if distrust(&error).is_some() => return Err(error),
-            // What has come may be enough to know what it is.
-            Err(_) => break,
-        }
-    }
-    Ok(filled)
 }
 
 fn unreachable(why: NoConnection) -> Miss {

@@ -45,10 +45,10 @@ enum Event {
     Reached(ProcessIndex, [Arrival; 2]),
     /// We did not.
     Missed(ProcessIndex, Miss),
-    /// A start of a process says that all are there.
-    Ready(ProcessIndex, RunId),
-    /// A start of a process is gone.
-    Gone(ProcessIndex, RunId),
+    /// A process says over its control connection that all are there.
+    Ready(ProcessIndex, Arc<Channel>),
+    /// The control connection of a process is gone.
+    Gone(ProcessIndex, Arc<Channel>),
 }
 
 /// What a process has once all have joined.

@@ -83,12 +83,13 @@ impl<C> Seat<C> {
         replaced
     }
 
-    /// The peer is gone, if it is still this start of it; gives its connections.
-    pub(super) fn leave_if(&mut self, run: RunId) -> Option<Vec<C>> {
-        (self.run == Some(run)).then(|| self.leave())
+    /// Whether this is the control connection, and not one that it replaced.
+    pub(super) fn is_control(&self, is_it: impl Fn(&C) -> bool) -> bool {
+        self.control.as_ref().is_some_and(is_it)
     }
 
-    fn leave(&mut self) -> Vec<C> {
+    /// The peer is gone; gives its connections.
+    pub(super) fn leave(&mut self) -> Vec<C> {
         let left = std::mem::replace(self, Self::new(self.peer));
         left.data.into_iter().chain(left.control).collect()
     }
@@ -171,11 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn news_of_an_earlier_start_change_nothing() {
+    fn who_leaves_takes_everything_along() {
         let mut seat = Seat::new(ProcessIndex(1));
         seat.take(&guest(TWO, Purpose::Data), 'a');
-        assert_eq!(seat.leave_if(ONE), None);
-        assert_eq!(seat.leave_if(TWO), Some(vec!['a']));
+        assert!(!seat.is_control(|_| true));
+        seat.take(&guest(TWO, Purpose::Control), 'b');
+        assert!(seat.is_control(|connection| *connection == 'b'));
+        assert!(!seat.is_control(|connection| *connection == 'a'));
+        assert_eq!(seat.leave(), ['a', 'b']);
         assert_eq!(seat.run(), None);
     }
 }

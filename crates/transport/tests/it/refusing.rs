@@ -157,7 +157,13 @@ fn process_at_the_place_of_another_is_refused() {
     );
     assert_eq!(error.exit_code(), 64);
     let rest = [0, 2].map(|process| start(settings(&addresses, process)));
-    one.join().unwrap().unwrap();
+    assert_eq!(
+        one.join().unwrap().unwrap().refused,
+        [format!(
+            "process 2 from {HERE}: it looks for process 0 here; give all the same addresses, in \
+             the same order"
+        )]
+    );
     for thread in rest {
         thread.join().unwrap().unwrap();
     }

@@ -166,6 +166,23 @@ fn name_that_can_not_be_resolved_is_said() {
 }
 
 #[test]
+fn process_that_does_not_answer_is_said() {
+    let addresses = tcp(2);
+    let _silent = TcpListener::bind(addresses[0].to_string()).unwrap();
+    let mut settings = settings(&addresses, 1);
+    settings.limits.handshake = Duration::from_millis(100);
+    settings.limits.deadline = Duration::from_millis(400);
+    assert_eq!(
+        start(settings).join().unwrap().unwrap_err().to_string(),
+        format!(
+            "not all processes of the cluster came within 0.4 s: missing process 0 at {} (can't \
+             reach it: it does not answer)",
+            addresses[0]
+        )
+    );
+}
+
+#[test]
 fn socket_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let addresses = unix(directory.path(), 2);

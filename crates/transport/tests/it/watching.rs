@@ -46,7 +46,6 @@ fn lost(running: &Running, begin: Instant) -> (Loss, Duration) {
 }
 
 fn assert_in_time(taken: Duration) {
-    println!("lost after {taken:?}, with a silence of {SILENCE:?}");
     assert!(taken >= SILENCE / 2, "{taken:?}");
     assert!(taken < SILENCE + SLACK, "{taken:?}");
 }
@@ -194,7 +193,6 @@ fn process_that_is_killed_is_lost_at_once() {
     signal(&child, Signal::KILL);
     let (loss, taken) = lost(&running, begin);
     child.wait().unwrap();
-    println!("lost a killed process after {taken:?}");
     assert!(matches!(loss, Loss::Closed | Loss::Reset), "{loss:?}");
     assert!(taken < SILENCE, "{taken:?}");
 }

@@ -342,6 +342,10 @@ class TestParseArgs:
             "drain_timeout": timedelta(seconds=25),
             "alias": None,
             "drop": None,
+            "api": None,
+            "progress": False,
+            "log_level": None,
+            "log_json": False,
         }
 
     @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import Self
 
 from millstream.cluster import ClusterConfig
 from millstream.dataflow import Dataflow
 from millstream.recovery import RecoveryConfig
 
 __all__ = [
+    "Watch",
+    "api_address",
     "backup_store",
     "cli_main",
     "cluster_main",
@@ -23,6 +27,13 @@ __all__ = [
     "verify_store",
 ]
 
+@final
+class Watch:
+    def __new__(cls) -> Self: ...
+    def steps(self) -> list[tuple[str, int | None, int | None, int | None]]: ...
+    def epochs(self) -> tuple[int, int | None] | None: ...
+
+def api_address(text: str, process: int) -> str: ...
 def run_main(
     flow: Dataflow,
     *,
@@ -51,6 +62,8 @@ def cli_main(
     recovery_config: RecoveryConfig | None = None,
     cluster_config: ClusterConfig | None = None,
     optimize: bool | None = None,
+    api: str | None = None,
+    watch: Watch | None = None,
 ) -> None: ...
 def physical(
     flow: Dataflow, *, optimize: bool | None = None

@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
-from millstream.errors import ClusterError, StoreError
+from millstream.errors import ApiError, ClusterError, StoreError
 
 __all__ = [
     "DRAIN_AT_MOST",
@@ -65,7 +65,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         _report(_INTERRUPT)
         code = _INTERRUPTED
-    except (StoreError, ClusterError) as ex:
+    except (StoreError, ClusterError, ApiError) as ex:
         _flush_or_abandon_stdout()
         if not (isinstance(ex, ClusterError) and _is_for_another_to_tell(ex)):
             sys.stderr.write(f"millstream: {ex}\n")

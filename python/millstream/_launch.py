@@ -8,6 +8,7 @@ themselves; with a recovery store the parent can then start all of them again.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -21,10 +22,14 @@ from types import FrameType
 
 from millstream._engine import inspect_store
 from millstream._exit import LAUNCHED
+from millstream._logging import logger
 
-__all__ = ["launch"]
+__all__ = ["end_with_parent", "launch"]
 
+_USAGE_ERROR = 64
 _PEER_LOST = 75
+_KILLED = 128
+"""What a shell adds to the number of a signal."""
 _LAST_CHANCE = 15.0
 """How many seconds the others may take to end when one has ended badly."""
 _LONGEST_PAUSE = 30.0
@@ -56,6 +61,12 @@ def launch(
     return ending.code
 
 
+def end_with_parent() -> None:
+    """Let this process get SIGTERM when the parent that has started it is gone."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def _from(store: Path | None) -> str:
     """What the next run goes on from, as the store says."""
     if store is None:
@@ -68,6 +79,9 @@ def _from(store: Path | None) -> str:
 
 
 def _say(text: str) -> None:
+    if logger.handlers:
+        logger.warning("%s", text)
+        return
     sys.stderr.write(f"millstream: {text}\n")
     sys.stderr.flush()
 
@@ -87,7 +101,7 @@ class _Run:
         self._command = [sys.executable, "-m", "millstream.run", *argv]
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
-        self._was_signalled = False
+        self._signal: int | None = None
 
     def wait(self) -> _Ending:
         with TemporaryDirectory(prefix="millstream-") as directory, self._signals():
@@ -120,17 +134,27 @@ class _Run:
         """Pass signals on to all processes."""
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
-            self._was_signalled = True
+            # A terminal that is gone is a reason to stop in order.
+            self._signal = signal.SIGTERM if number == signal.SIGHUP else number
             for child in self._children:
-                child.send_signal(number)
+                child.send_signal(self._signal)
 
-        both = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, pass_on) for number in both}
+        passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, pass_on) for number in passed_on}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _exit_code(self, number: int, code: int) -> int:
+        """What a process that has ended is to a shell; tells of one that was killed."""
+        if code >= 0:
+            return code
+        if -code == self._signal:
+            return _KILLED - code
+        _say(f"process {number} was ended by {signal.Signals(-code).name}")
+        return _PEER_LOST
 
     def _watch(self) -> _Ending:
         """Wait until all have ended; the first that ended badly says how."""
@@ -143,10 +167,10 @@ class _Run:
                 if code is None:
                     continue
                 del running[number]
-                if code < 0:
-                    name = signal.Signals(-code).name
-                    _say(f"process {number} was ended by {name}")
-                    code = _PEER_LOST
+                code = self._exit_code(number, code)
+                if code == _USAGE_ERROR:
+                    # It has joined nobody, so the others only wait for it.
+                    return _Ending(code, was_signalled=self._signal is not None)
                 if code != 0:
                     deadline = deadline or time.monotonic() + _LAST_CHANCE
                     # What a process says of itself says more than that others miss it.
@@ -158,4 +182,4 @@ class _Run:
                     child.kill()
                 deadline = None
             time.sleep(0.02)
-        return _Ending(first_bad or 0, was_signalled=self._was_signalled)
+        return _Ending(first_bad or 0, was_signalled=self._signal is not None)

@@ -59,8 +59,15 @@ class ClusterConfig:
             raise ValueError(msg)
 
 
+class _ArgumentParser(argparse.ArgumentParser):
+    """A parser whose errors are reported like all other mistakes in calling."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message) from None
+
+
 def _do(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = _ArgumentParser(
         prog="python -m millstream.cluster",
         description="Make certificates for the processes of a cluster.",
     )

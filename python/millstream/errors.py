@@ -5,6 +5,7 @@ error that names the step, with its own traceback.
 """
 
 __all__ = [
+    "ApiError",
     "ClusterError",
     "InconsistentPartitionsError",
     "InvalidDataflowError",
@@ -44,6 +45,13 @@ class ClusterError(MillstreamRuntimeError):
 
     is_loss: bool = False
     """Whether it is lost, and can't say why itself."""
+
+
+class ApiError(MillstreamRuntimeError):
+    """The HTTP API can't be served where it was asked for; nothing has begun."""
+
+    exit_code: int = 64
+    """What the command line ends with."""
 
 
 class StoreError(Exception):

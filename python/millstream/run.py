@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import Self
 
+from millstream import _watching
 from millstream._engine import cli_main
 from millstream._exit import (
     DRAIN_AT_MOST,
@@ -45,7 +46,7 @@ from millstream._exit import (
 from millstream._exit import UsageError as _UsageError
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
-from millstream._launch import launch
+from millstream._launch import end_with_parent, launch
 from millstream.cluster import ClusterConfig
 from millstream.errors import InvalidDataflowError
 from millstream.recovery import RecoveryConfig
@@ -362,6 +363,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="STEP",
         help="a step in the recovery store, or `step/partition`, that is gone for good",
     )
+    _watching.add_arguments(parser, _EnvDefault)
     args = parser.parse_args(argv)
     if args.process_id is None:
         args.process_id = _process_id_of_pod()
@@ -369,6 +371,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.addresses = _addresses_of_hosts()
     _check_cluster(args.process_id, args.addresses)
     _check_processes(args)
+    args.api = _watching.address_of(args)
     return args
 
 
@@ -473,22 +476,28 @@ def _recovery_config(args: argparse.Namespace) -> RecoveryConfig | None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    _watching.begin_to_log(args)
     if args.processes is not None:
         argv, store = sys.argv[1:], args.recovery_directory
         sys.exit(launch(argv, args.processes, args.restart, store))
+    if LAUNCHED in os.environ:
+        end_with_parent()
     flow = _locate_dataflow(*_prepare_import(args.import_str))
     if args.recovery_directory is not None:
         drain_at_signals(args.drain_timeout)
     try:
-        cli_main(
-            flow,
-            workers_per_process=args.workers_per_process,
-            process_id=args.process_id,
-            addresses=args.addresses,
-            epoch_interval=args.snapshot_interval,
-            recovery_config=_recovery_config(args),
-            cluster_config=_cluster_config(args),
-        )
+        with _watching.watched(flow, args) as watch:
+            cli_main(
+                flow,
+                workers_per_process=args.workers_per_process,
+                process_id=args.process_id,
+                addresses=args.addresses,
+                epoch_interval=args.snapshot_interval,
+                recovery_config=_recovery_config(args),
+                cluster_config=_cluster_config(args),
+                api=args.api,
+                watch=watch,
+            )
     except InvalidDataflowError as ex:
         raise _UsageError(ex) from None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import endings
-from tests.processes import finished
+from tests.processes import finished, started
 
 SUMS = """
 import os
@@ -179,6 +180,46 @@ def test_ctrl_c_on_one_process_stops_all(cluster):
         "millstream: interrupted (KeyboardInterrupt)\n",
         interrupted,
     ]
+
+
+EXITS = FAILS.replace('raise ValueError("the hundredth")', "raise SystemExit(3)")
+
+
+def test_exit_in_user_code_ends_all_with_its_code(cluster):
+    flow = cluster.write(EXITS)
+    with cluster.started(2, flow) as processes:
+        ended = endings(processes)
+    assert [code for code, _ in ended] == [3, 3], ended
+    assert ended[1][1] == ""
+    assert "process 1 failed: step `flow.inp` failed" in ended[0][1]
+    assert "SystemExit: 3" in ended[0][1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_processes_end_with_the_command_that_started_them(cluster, number):
+    flow = cluster.write(ENDLESS)
+    command = ("-m", "millstream.run", flow, "-p", "2")
+    with started(*command, folder=cluster.folder) as process:
+        wait_for_output(cluster, [process])
+        path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        children = [Path(f"/proc/{pid}/stat") for pid in path.read_text().split()]
+        assert len(children) == 2
+        process.send_signal(number)
+        process.wait(timeout=10)
+        deadline = time.monotonic() + 10
+        while any(_is_alive(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    expected = -number if number == signal.SIGKILL else 143
+    assert process.returncode == expected
+
+
+def _is_alive(stat):
+    """Whether a process is there, and more than a name that nobody has asked for."""
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_kill_of_one_process_is_told_by_all_others(cluster):

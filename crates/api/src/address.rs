@@ -119,7 +119,17 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for text in [
-            "", "a", ":80", "::1:80", "[::1:80", "host:", "host:65536", "-1", "+1", "a b:1", "1 ",
+            "",
+            "a",
+            ":80",
+            "::1:80",
+            "[::1:80",
+            "host:",
+            "host:65536",
+            "-1",
+            "+1",
+            "a b:1",
+            "1 ",
         ] {
             let error =
                 format!("an address of the HTTP API must be `port` or `host:port`; got `{text}`");

@@ -170,7 +170,10 @@ mod tests {
     use super::*;
 
     fn family(name: &'static str, kind: Kind, value: Value) -> Family {
-        let labels = vec![("step_id", "flow.a".to_owned()), ("worker_index", "0".into())];
+        let labels = vec![
+            ("step_id", "flow.a".to_owned()),
+            ("worker_index", "0".into()),
+        ];
         Family {
             name,
             help: "What it is.",

@@ -178,13 +178,11 @@ async fn metrics(State(source): Shown) -> Response {
         let others = source.others();
         render(&source.families(), &others)
     });
-    match text.await {
-        Ok(text) => answer(StatusCode::OK, TEXT, text),
-        Err(_) => {
-            let body = json!({ "error": "the metrics can't be read" });
-            answer(StatusCode::INTERNAL_SERVER_ERROR, JSON, body.to_string())
-        }
+    if let Ok(text) = text.await {
+        return answer(StatusCode::OK, TEXT, text);
     }
+    let body = json!({ "error": "the metrics can't be read" });
+    answer(StatusCode::INTERNAL_SERVER_ERROR, JSON, body.to_string())
 }
 
 async fn live() -> Response {
@@ -265,7 +263,11 @@ mod tests {
 
     fn ask(server: &Server, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(server.address()).unwrap();
-        write!(stream, "{request} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "{request} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -292,7 +294,12 @@ mod tests {
     #[test]
     fn anything_else_is_not_found() {
         let server = started();
-        for request in ["GET /", "GET /metrics/", "POST /metrics", "DELETE /dataflow"] {
+        for request in [
+            "GET /",
+            "GET /metrics/",
+            "POST /metrics",
+            "DELETE /dataflow",
+        ] {
             let (status, body) = ask(&server, request);
             assert_eq!(
                 (status.as_str(), body.as_str()),

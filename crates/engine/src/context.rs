@@ -20,6 +20,7 @@ use crate::halt::{Halt, Reason};
 use crate::host::{Failure, Host};
 use crate::lane::{Lane, LaneRegistry};
 use crate::logic::FlatMapBatch;
+use crate::metrics::{Figures, Gauges, Live, Metrics, Role};
 use crate::partitions::Assigned;
 use crate::plan::StepId;
 use crate::recovery::{Recorder, Restored, Saved, TwoPhaseSinks};
@@ -56,6 +57,26 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) needs_lanes: bool,
     /// The mappers that fused operators became.
     pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
+    /// What can be seen of the run from outside.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl<H: Host> Live for Shared<H> {
+    fn gauges(&self) -> Gauges {
+        let is_kept = self.execution > 0;
+        let member = self.member.as_ref();
+        // Whatever this run resumes from was committed by another.
+        let committed = self.committed.load(Ordering::Relaxed);
+        Gauges {
+            newest_epoch: self.epochs.newest().0,
+            committed_epoch: is_kept.then(|| committed.max(self.first_epoch.0 - 1)),
+            room_taken: self.room.taken(),
+            room_limit: self.room.limit(),
+            is_stopping: self.halt.is_raised() || self.drains.load(Ordering::Relaxed),
+            wall: self.clock.wall().0,
+            traffic: member.map(|member| member.traffic()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The threads of the workers, to be woken when there is news that no batch brings.
@@ -110,6 +131,13 @@ impl<H: Host> Clone for Context<H> {
 impl<H: Host> Context<H> {
     pub(crate) fn is_halted(&self) -> bool {
         self.shared.halt.is_raised()
+    }
+
+    /// What an operator counts on this worker.
+    pub(crate) fn figures(&self, operator: &StepId, role: Role) -> Arc<Figures> {
+        let figures = self.shared.metrics.add(operator, self.worker, role);
+        figures.frontier.set(self.shared.first_epoch.0);
+        figures
     }
 
     /// Gives back room that a process took for what has arrived here.

@@ -82,15 +82,10 @@ impl<H: Host> Error<H> {
                 process: *process,
                 why: why.clone(),
             },
-            Self::Step { failure, .. }
-                if H::attach(|scope| H::is_wish_to_stop(scope, &failure.cause)) =>
-            {
-                CauseKind::Interrupted
-            }
-            error => {
-                let (text, exit_code) = H::attach(|scope| H::explain(scope, error));
-                CauseKind::Failed { text, exit_code }
-            }
+            error => match H::attach(|scope| H::explain(scope, error)) {
+                None => CauseKind::Interrupted,
+                Some((text, exit_code)) => CauseKind::Failed { text, exit_code },
+            },
         };
         Cause { process, kind }
     }

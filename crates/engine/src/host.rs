@@ -83,8 +83,8 @@ pub trait Host: Sized + 'static {
     ) -> Result<Arc<dyn FlatMapBatch<Self>>, Failure<Self>>;
 
     /// What went wrong, as people in front of another process are told, and the exit code that
-    /// goes with it.
-    fn explain(scope: Self::Scope<'_>, error: &Error<Self>) -> (String, u8);
+    /// goes with it; none if somebody interrupted it.
+    fn explain(scope: Self::Scope<'_>, error: &Error<Self>) -> Option<(String, u8)>;
 
     /// Reports a failure in a step that can't be raised any more, because the run is
     /// ending for another reason.

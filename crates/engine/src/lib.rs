@@ -25,6 +25,7 @@
 
 mod attentive;
 pub mod batch;
+mod begin;
 pub mod clock;
 pub mod cluster;
 mod compile;
@@ -37,6 +38,7 @@ pub mod join;
 mod keeper;
 mod lane;
 pub mod logic;
+pub mod metrics;
 mod operators;
 pub mod partitions;
 pub mod physical;
@@ -48,3 +50,4 @@ pub mod run;
 mod timely_ext;
 pub mod window;
 mod wire;
+mod workers;

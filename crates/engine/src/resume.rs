@@ -225,11 +225,13 @@ impl Keeping {
 fn follow<H: Host>(shared: &Shared<H>, event: Event) {
     let told = match event {
         Event::Failed(error) => {
+            shared.metrics.store_fails();
             shared.halt.raise(Reason::Failed(Error::Recovery(error)));
             None
         }
         Event::Committed(epoch) => {
             shared.committed.store(epoch.0, Ordering::Release);
+            shared.metrics.store_goes_on();
             Some(Message::Committed(epoch.0))
         }
         Event::Publish { through } => {
@@ -240,7 +242,11 @@ fn follow<H: Host>(shared: &Shared<H>, event: Event) {
             shared.drains.store(true, Ordering::Relaxed);
             Some(Message::StopSources)
         }
-        Event::Waiting { .. } | Event::Collected(_) => return,
+        Event::Waiting { attempt, error, .. } => {
+            shared.metrics.store_waits(&error, attempt);
+            return;
+        }
+        Event::Collected(_) => return,
     };
     if let (Some(message), Some(member)) = (told, &shared.member) {
         member.wire.send_all(&message);

@@ -54,6 +54,16 @@ impl Room {
         }
     }
 
+    /// How much is taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How much there is, taken or not.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether a source may emit.
     pub fn is_free(&self) -> bool {
         self.taken.load(Ordering::Acquire) < self.limit

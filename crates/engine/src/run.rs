@@ -1,51 +1,28 @@
-//! Running a plan: workers, their loop, and how it ends.
-//!
-//! With one worker the calling thread is the worker, since user code may depend on
-//! the thread that it was made in. With more, each has a thread of its own, and the
-//! calling thread only waits. Either way the calling thread is the one that looks,
-//! now and then, whether it is to stop.
+//! Running a plan, from the first look at its partitions to the last word of the store.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use millstream_recovery::session::Opened;
-use timely::communication::allocator::{Allocator, Thread};
-use timely::execute::execute_from;
-use timely::worker::Worker;
-use timely::{CommunicationConfig, WorkerConfig};
-
-use crate::clock::{Clock, timely_origin};
-use crate::cluster::lobby::{Listed, Lobby};
-use crate::cluster::member::start_clerk;
-use crate::cluster::wire::{Network, Sockets, connect};
+use crate::begin::{Kept, deal_out, fuse_stages, list_partitions, restore, two_phase_sinks};
+use crate::clock::Clock;
+use crate::cluster::lobby::Lobby;
+use crate::cluster::member::{Member, start_clerk};
+use crate::cluster::wire::{Network, Sockets};
 use crate::cluster::{self, Place};
-use crate::compile::compile;
-use crate::context::{Context, Shared, Threads};
+use crate::context::{Shared, Threads};
 use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
 use crate::host::Host;
-use crate::lane::LaneRegistry;
-use crate::logic::FlatMapBatch;
-use crate::partitions::{Assigned, assign};
-use crate::physical::{Kind, Physical};
-use crate::plan::{Core, Plan, Sink, Source, StepId};
-use crate::recovery::{Recovery, TwoPhaseSinks};
-use crate::resume::{self, Found, Keeping};
+use crate::metrics::{Metrics, Notice, Phase, labels};
+use crate::physical::Physical;
+use crate::plan::Plan;
+use crate::recovery::Recovery;
+use crate::resume::Keeping;
 use crate::room::Room;
-
-/// The longest that a worker sleeps, and so the longest that it takes to notice
-/// that it is to stop.
-const PARK: Duration = Duration::from_millis(50);
-
-/// How often the caller's wish to stop is looked for while there is work to do.
-const PULSE: Duration = Duration::from_millis(10);
+use crate::workers::{run_here, run_threads};
 
 /// How a plan is to be run.
 pub struct Settings {
@@ -115,6 +92,11 @@ pub trait Caller<H: Host>: Send + Sync {
 
     /// The run is to stop: whatever user code the workers are in should end soon.
     fn interrupt_workers(&self);
+
+    /// Where it can be seen from outside what the run does; asked for once.
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::default()
+    }
 }
 
 /// Runs a plan to its end.
@@ -126,29 +108,54 @@ pub fn run<H: Host>(
     caller: &Arc<dyn Caller<H>>,
 ) -> Result<Ending, Error<H>> {
     plan.validate()?;
+    let metrics = caller.metrics();
+    let outcome = run_seen(plan, settings, caller, &metrics);
+    metrics.set_phase(Phase::Stopping);
+    if let Ok(ending) = &outcome {
+        metrics.tell(Notice::Ended(*ending));
+    }
+    outcome
+}
+
+/// Runs a plan, and shows how far it is.
+fn run_seen<H: Host>(
+    plan: &Plan<H>,
+    settings: &Settings,
+    caller: &Arc<dyn Caller<H>>,
+    metrics: &Arc<Metrics>,
+) -> Result<Ending, Error<H>> {
     let physical = Arc::new(Physical::of(plan, settings.optimize));
     let workers_each = settings.workers.max(1);
     let Some(cluster) = &settings.cluster else {
-        return run_at(
-            Place::alone(workers_each),
-            None,
-            &physical,
-            settings,
-            caller,
-        );
+        let place = Place::alone(workers_each);
+        return run_at(place, None, &physical, settings, caller, metrics);
     };
     let joined = Network::join(cluster, workers_each, || caller.interrupted())?;
     let member = Arc::clone(&joined.member);
-    let outcome = run_at(member.place, Some(joined), &physical, settings, caller);
+    metrics.tell(Notice::Joined {
+        process: member.place.process,
+        processes: member.place.processes,
+    });
+    let outcome = run_at(
+        member.place,
+        Some(joined),
+        &physical,
+        settings,
+        caller,
+        metrics,
+    );
+    leave(&member, &outcome);
+    outcome
+}
+
+/// Tells the other processes why this one stops, if it failed, and says goodbye.
+fn leave<H: Host>(member: &Member, outcome: &Result<Ending, Error<H>>) {
     member.tell_halt(|| {
-        outcome
-            .as_ref()
-            .err()
-            .map(|error| error.cause(member.place.process))
+        let error = outcome.as_ref().err()?;
+        Some(error.cause(member.place.process))
     });
     member.sever();
     member.leave();
-    outcome
 }
 
 /// Runs this process's part of a plan.
@@ -158,7 +165,9 @@ fn run_at<H: Host>(
     physical: &Arc<Physical<H>>,
     settings: &Settings,
     caller: &Arc<dyn Caller<H>>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Ending, Error<H>> {
+    metrics.set_phase(Phase::Loading);
     let (member, sockets, inbox) = match network {
         None => (None, None, None),
         Some(Network {
@@ -188,6 +197,12 @@ fn run_at<H: Host>(
         settings,
         &**caller,
     )?;
+    if let Some(Kept::Store(opened, _)) = &kept
+        && opened.start().epoch.0 > Epoch::FIRST.0
+    {
+        let epoch = opened.start().epoch.0;
+        metrics.tell(Notice::Resumed { epoch });
+    }
     let (first_epoch, execution) = match (&kept, &mut lobby) {
         (_, Some(lobby)) if !place.leads() => lobby.await_begin()?,
         (Some(Kept::Store(opened, found)), _) => {
@@ -213,40 +228,43 @@ fn run_at<H: Host>(
         two_phase,
         needs_lanes: physical.needs_lanes(),
         fused,
+        metrics: Arc::clone(metrics),
     });
+    let live: Weak<Shared<H>> = Arc::downgrade(&shared);
+    metrics.begin(labels(physical), live);
     let look_up = || caller.interrupted().map_err(Error::Interrupted);
     let keeping = match kept.take() {
         None => None,
-        Some(Kept::Store(opened, found)) => Some(Keeping::begin(opened, found, &shared, look_up)?),
+        Some(Kept::Store(opened, found)) => Some(Keeping::begin(*opened, found, &shared, look_up)?),
         Some(Kept::Leader(found)) => member
             .as_deref()
             .map(|member| Keeping::by_leader(member, found)),
     };
-    let clerk = match (&member, lobby) {
-        (Some(member), Some(lobby)) => {
-            if place.leads() {
-                lobby.begin(first_epoch, execution);
-            }
-            let keeper = keeping.as_ref().map(|keeping| keeping.keeper().clone());
-            let clerk = start_clerk(member, &shared, keeper, lobby.leave());
-            Some(clerk.map_err(Error::Internal)?)
-        }
-        _ => None,
-    };
+    let clerk = leave_lobby(&shared, keeping.as_ref(), lobby)?;
     let outcome = work_to_the_end(physical, &shared, keeping, sockets, settings, caller);
     if let (Some(member), Some(clerk)) = (&member, clerk) {
-        member.tell_halt(|| {
-            outcome
-                .as_ref()
-                .err()
-                .map(|error| error.cause(place.process))
-        });
-        member.sever();
-        member.leave();
+        leave(member, &outcome);
         // It ends with the connections, and lets go of what it shares.
         let _ = clerk.join();
     }
     outcome
+}
+
+/// Has all processes begin, and hears the others from now on.
+fn leave_lobby<H: Host>(
+    shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
+    lobby: Option<Lobby<'_, H>>,
+) -> Result<Option<JoinHandle<()>>, Error<H>> {
+    let (Some(member), Some(lobby)) = (&shared.member, lobby) else {
+        return Ok(None);
+    };
+    if member.place.leads() {
+        lobby.begin(shared.first_epoch, shared.execution);
+    }
+    let keeper = keeping.map(|keeping| keeping.keeper().clone());
+    let clerk = start_clerk(member, shared, keeper, lobby.leave());
+    clerk.map(Some).map_err(Error::Internal)
 }
 
 /// Has the workers work, and waits until everything is kept.
@@ -294,313 +312,4 @@ fn work_to_the_end<H: Host>(
         return Ok(Ending::Drained);
     }
     Ok(Ending::Finished)
-}
-
-/// What an earlier run kept, and where what this one makes goes.
-enum Kept {
-    Store(Opened, Found),
-    Leader(Found),
-}
-
-/// Finds what an earlier run kept, and lets sinks claim what it didn't know of.
-fn restore<H: Host>(
-    place: Place,
-    lobby: Option<&mut Lobby<'_, H>>,
-    physical: &Physical<H>,
-    partitions: &HashMap<StepId, Vec<Assigned>>,
-    sinks: u32,
-    settings: &Settings,
-    caller: &dyn Caller<H>,
-) -> Result<Option<Kept>, Error<H>> {
-    let look_up = || caller.interrupted().map_err(Error::Interrupted);
-    if let Some(lobby) = lobby {
-        if !place.leads() {
-            let Some(workers) = lobby.take_restored()? else {
-                return Ok(None);
-            };
-            let mut found = Found {
-                workers,
-                ..Found::default()
-            };
-            resume::claim(physical, partitions, place, &mut found)?;
-            lobby.send_claims(std::mem::take(&mut found.claims));
-            return Ok(Some(Kept::Leader(found)));
-        }
-        let Some(recovery) = &settings.recovery else {
-            lobby.begin_from_nothing();
-            return Ok(None);
-        };
-        let started = settings.clock.wall().0;
-        let opened = resume::open(physical, recovery, place.workers(), sinks, started, look_up)?;
-        let mut found = resume::load(&opened, physical, partitions, recovery, place.workers())?;
-        lobby.deal_out(&mut found.workers);
-        resume::claim(physical, partitions, place, &mut found)?;
-        found.claims.extend(lobby.gather_claims()?);
-        return Ok(Some(Kept::Store(opened, found)));
-    }
-    let Some(recovery) = &settings.recovery else {
-        return Ok(None);
-    };
-    let started = settings.clock.wall().0;
-    let opened = resume::open(physical, recovery, place.workers(), sinks, started, look_up)?;
-    let mut found = resume::load(&opened, physical, partitions, recovery, place.workers())?;
-    resume::claim(physical, partitions, place, &mut found)?;
-    Ok(Some(Kept::Store(opened, found)))
-}
-
-/// The mapper of each fused operator.
-type FusedMappers<H> = HashMap<StepId, Arc<dyn FlatMapBatch<H>>>;
-
-/// Makes one mapper of the stages of each fused operator, for all workers.
-fn fuse_stages<H: Host>(physical: &Physical<H>) -> Result<FusedMappers<H>, Error<H>> {
-    H::attach(|scope| {
-        let mut all = HashMap::new();
-        for operator in &physical.operators {
-            if let Kind::Fused(stages) = &operator.kind {
-                let stages: Vec<&H::Stage> = stages.iter().map(|stage| &*stage.stage).collect();
-                let mapper = H::fuse(scope, &stages, physical.keyed_taker(operator))
-                    .map_err(|failure| Error::before_start(operator, failure))?;
-                all.insert(operator.id.clone(), mapper);
-            }
-        }
-        Ok(all)
-    })
-}
-
-/// Asks partitioned sources and sinks for the partitions that this process can reach.
-fn list_partitions<H: Host>(physical: &Physical<H>) -> Result<Listed, Error<H>> {
-    H::attach(|scope| {
-        let mut all = Listed::new();
-        for operator in &physical.operators {
-            let listed = match &operator.kind {
-                Kind::Core(Core::Input(Source::Partitioned(source))) => source.list_parts(scope),
-                Kind::Core(Core::Output(Sink::Partitioned(sink))) => sink.list_parts(scope),
-                _ => continue,
-            };
-            let parts = listed.map_err(|failure| Error::before_start(operator, failure))?;
-            all.insert(operator.id.clone(), parts);
-        }
-        Ok(all)
-    })
-}
-
-/// Says who owns which partition, of those that the processes can reach.
-fn deal_out<H: Host>(
-    physical: &Physical<H>,
-    listed: &[Listed],
-    place: Place,
-) -> HashMap<StepId, Vec<Assigned>> {
-    let ids = physical.operators.iter().map(|operator| &operator.id);
-    ids.filter(|id| listed.iter().any(|listed| listed.contains_key(*id)))
-        .map(|id| {
-            let of_step = |listed: &Listed| listed.get(id).cloned().unwrap_or_default();
-            let listed: Vec<_> = listed.iter().map(of_step).collect();
-            (id.clone(), assign(&listed, place.workers_each))
-        })
-        .collect()
-}
-
-/// Numbers the partitions of all two-phase sinks.
-fn two_phase_sinks<H: Host>(
-    physical: &Physical<H>,
-    partitions: &HashMap<StepId, Vec<Assigned>>,
-) -> TwoPhaseSinks {
-    let mut sinks = TwoPhaseSinks::default();
-    for operator in &physical.operators {
-        if let Kind::Core(Core::Output(Sink::Partitioned(sink))) = &operator.kind
-            && sink.is_two_phase()
-        {
-            sinks.add(
-                &operator.id,
-                partitions.get(&operator.id).map_or(0, Vec::len),
-            );
-        }
-    }
-    sinks
-}
-
-/// A worker with nothing to do sleeps at once: to look around for a while before would
-/// cost more CPU time, with items that come one by one, than all of their processing.
-fn worker_config() -> WorkerConfig {
-    WorkerConfig::default().idle_spin(Duration::ZERO)
-}
-
-/// The calling thread is the only worker.
-fn run_here<H: Host>(
-    physical: &Arc<Physical<H>>,
-    shared: &Arc<Shared<H>>,
-    keeping: Option<&Keeping>,
-    caller: &dyn Caller<H>,
-) {
-    let clock = Arc::clone(&shared.clock);
-    let mut looked_at = clock.monotonic();
-    let mut worker = Worker::new(
-        worker_config(),
-        Allocator::Thread(Thread::default()),
-        Some(timely_origin()),
-    );
-    work(physical, shared, keeping, &mut worker, || {
-        let now = clock.monotonic();
-        if now.saturating_sub(looked_at) < PULSE {
-            return Ok(());
-        }
-        looked_at = now;
-        drain_if(caller.drains(), shared, keeping);
-        caller.interrupted()
-    });
-}
-
-/// Every worker has a thread; the calling thread waits for them.
-fn run_threads<H: Host>(
-    physical: &Arc<Physical<H>>,
-    shared: &Arc<Shared<H>>,
-    keeping: Option<&Keeping>,
-    workers: usize,
-    sockets: Option<Sockets>,
-    caller: &Arc<dyn Caller<H>>,
-) -> Result<(), Error<H>> {
-    let (allocators, transport) = match sockets {
-        None => CommunicationConfig::Process(workers).try_build(),
-        Some(sockets) => connect(sockets, shared.place),
-    }
-    .map_err(Error::Internal)?;
-    // Nothing is ever sent: the channel closes when the last worker has stopped and
-    // lets go of its sender.
-    let (sender, is_running) = mpsc::channel::<()>();
-    let guards = {
-        let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
-        let caller = Arc::clone(caller);
-        let keeping = keeping.cloned();
-        execute_from(allocators, transport, worker_config(), move |worker| {
-            let _sender = &sender;
-            caller.worker_begins();
-            work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
-            caller.worker_ends();
-        })
-        .map_err(Error::Internal)?
-    };
-    let pause = if shared.member.is_some() { PULSE } else { PARK };
-    while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-        drain_if(caller.drains(), shared, keeping);
-        if let Err(error) = caller.interrupted() {
-            shared.halt.interrupt(error);
-            caller.interrupt_workers();
-        }
-        if let Some(member) = &shared.member {
-            member.pulse(shared);
-        }
-    }
-    if let Some(member) = &shared.member {
-        // For the last time: what was given back since must reach those who wait for it.
-        member.pulse(shared);
-        if shared.halt.is_raised() {
-            member.sever();
-        }
-    }
-    drop(guards);
-    Ok(())
-}
-
-/// Stops the sources where they are, if that was asked for.
-fn drain_if<H: Host>(is_asked_for: bool, shared: &Shared<H>, keeping: Option<&Keeping>) {
-    match keeping {
-        _ if !is_asked_for => {}
-        Some(keeping) => keeping.drain(),
-        None => shared.drains.store(true, Ordering::Relaxed),
-    }
-}
-
-/// The life of one worker. Whatever goes wrong ends up in the halt flag.
-fn work<H: Host>(
-    physical: &Physical<H>,
-    shared: &Arc<Shared<H>>,
-    keeping: Option<&Keeping>,
-    worker: &mut Worker,
-    interrupted: impl FnMut() -> Result<(), H::Error>,
-) {
-    shared.threads.add_current();
-    let context = Context {
-        worker: worker.index(),
-        workers: worker.peers(),
-        shared: Arc::clone(shared),
-        wakers: Rc::new(RefCell::new(Vec::new())),
-        recorder: keeping
-            .map(|keeping| Rc::new(keeping.recorder(worker.index(), shared.first_epoch))),
-        restored: Rc::new(RefCell::new(
-            keeping
-                .map(|keeping| keeping.restored(worker.index()))
-                .unwrap_or_default(),
-        )),
-        lanes: Rc::new(LaneRegistry::default()),
-    };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run_dataflow(physical, &context, worker, interrupted)
-    }));
-    let error = match outcome {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error),
-        Err(panic) => Some(Error::Internal(panic_text(&*panic))),
-    };
-    if let Some(error) = error {
-        H::attach(|scope| context.raise(scope, Reason::Failed(error)));
-    }
-    if shared.halt.is_raised() {
-        // What the operators hold belongs to the host, and is dropped attached.
-        H::attach(|_scope| {
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
-        });
-    }
-}
-
-fn run_dataflow<H: Host>(
-    physical: &Physical<H>,
-    context: &Context<H>,
-    worker: &mut Worker,
-    mut interrupted: impl FnMut() -> Result<(), H::Error>,
-) -> Result<(), Error<H>> {
-    worker.dataflow_named(&physical.flow_id, |scope| compile(context, physical, scope))?;
-    let epochs = &context.shared.epochs;
-    let news = || {
-        (
-            epochs.newest(),
-            context.is_draining(),
-            context.publishable(),
-        )
-    };
-    let mut seen = news();
-    while worker.has_dataflows() && !context.is_halted() {
-        worker.step_or_park(Some(PARK));
-        let now = news();
-        if seen != now {
-            seen = now;
-            for waker in context.wakers.borrow().iter() {
-                waker.activate();
-            }
-        }
-        tell_progress(context);
-        interrupted().map_err(Error::Interrupted)?;
-    }
-    tell_progress(context);
-    Ok(())
-}
-
-/// Says how far this worker has come. Nothing counts that is over because something failed: by
-/// the time that any worker can see that, all can see that the run is halted.
-fn tell_progress<H: Host>(context: &Context<H>) {
-    if let Some(recorder) = &context.recorder
-        && !context.is_halted()
-    {
-        recorder.tell(context.shared.epochs.newest());
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a worker stopped for an unknown reason")
-        .to_owned()
 }

@@ -5,7 +5,7 @@ use millstream_engine::error::Error;
 use millstream_engine::host::Host;
 use millstream_engine::plan::StepId;
 use millstream_engine::recovery::{ErrorKind, SessionError};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 
 use crate::callables::hides_items;
@@ -74,9 +74,10 @@ fn store_exit_code(py: Python<'_>, error: &PyErr) -> Option<u8> {
     value.getattr("exit_code").ok()?.extract().ok()
 }
 
-/// What other processes show of an error, and the exit code that goes with it.
-pub(crate) fn explain(py: Python<'_>, error: &Error<Python3>) -> (String, u8) {
-    match error {
+/// What other processes show of an error, and the exit code that goes with it; none for an
+/// interrupt.
+pub(crate) fn explain(py: Python<'_>, error: &Error<Python3>) -> Option<(String, u8)> {
+    Some(match error {
         Error::Recovery(error) => (error.to_string(), error.exit_code()),
         Error::PartitionGone { step, partition } => {
             (partition_gone(step, partition), FLOW_MISMATCH)
@@ -85,32 +86,31 @@ pub(crate) fn explain(py: Python<'_>, error: &Error<Python3>) -> (String, u8) {
         Error::PeerLost { process, why } => (peer_lost(*process, why), PEER_LOST),
         Error::Plan(error) => (error.to_string(), USAGE),
         Error::Internal(message) => (message.clone(), USER_CODE_FAILED),
-        Error::Interrupted(error) => (error.to_string(), USER_CODE_FAILED),
+        Error::Interrupted(error) => return explain_cause(py, String::new(), error),
         Error::Peer(cause) => match &cause.kind {
             CauseKind::Failed { text, exit_code } => (text.clone(), *exit_code),
-            _ => (String::new(), USER_CODE_FAILED),
+            _ => return None,
         },
         Error::Step {
             step,
             worker,
             failure,
-        } => {
-            let message = sentence(step, *worker, failure);
-            match store_exit_code(py, &failure.cause) {
-                Some(code) => (format!("{message}: {}", failure.cause.value(py)), code),
-                None => {
-                    let traceback = traceback_of(py, &failure.cause);
-                    (format!("{message}\n{traceback}"), USER_CODE_FAILED)
-                }
-            }
-        }
-    }
+        } => return explain_cause(py, sentence(step, *worker, failure), &failure.cause),
+    })
 }
 
-/// The exception for a cluster that doesn't come together.
-pub(crate) fn cluster_error(py: Python<'_>, error: &JoinError) -> PyErr {
-    let raised = make(py, "ClusterError", error.to_string());
-    with_exit_code(py, raised, error.exit_code())
+/// What an exception of Python is to other processes, after the sentence that names the step.
+fn explain_cause(py: Python<'_>, message: String, error: &PyErr) -> Option<(String, u8)> {
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        return None;
+    }
+    if let Some(code) = store_exit_code(py, error) {
+        return Some((format!("{message}: {}", error.value(py)), code));
+    }
+    let text = format!("{message}\n{}", traceback_of(py, error));
+    let exit = error.is_instance_of::<PySystemExit>(py);
+    let code = exit.then(|| error.value(py).getattr("code").ok()?.extract().ok());
+    Some((text, code.flatten().unwrap_or(USER_CODE_FAILED)))
 }
 
 /// An exception with its traceback, as Python shows them.
@@ -124,6 +124,17 @@ fn traceback_of(py: Python<'_>, error: &PyErr) -> String {
         .map_or_else(|_| error.to_string(), |lines| lines.concat())
         .trim_end()
         .to_owned()
+}
+
+/// The exception for a cluster that doesn't come together.
+pub(crate) fn cluster_error(py: Python<'_>, error: &JoinError) -> PyErr {
+    let raised = make(py, "ClusterError", error.to_string());
+    with_exit_code(py, raised, error.exit_code())
+}
+
+/// The exception for an HTTP API that can't be served.
+pub(crate) fn api_error(py: Python<'_>, message: String) -> PyErr {
+    make(py, "ApiError", message)
 }
 
 /// The exception for what has stopped another process.

@@ -96,7 +96,7 @@ impl Host for Python3 {
         no_crossing(PyValueError::new_err(why))
     }
 
-    fn explain(py: Python<'_>, error: &Error<Self>) -> (String, u8) {
+    fn explain(py: Python<'_>, error: &Error<Self>) -> Option<(String, u8)> {
         explain(py, error)
     }
 

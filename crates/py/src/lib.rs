@@ -7,9 +7,11 @@
 mod callables;
 mod cluster;
 mod error;
+mod families;
 mod garbage;
 mod getter;
 mod host;
+mod log;
 mod logic;
 mod native;
 mod packed;
@@ -19,6 +21,7 @@ mod rows;
 mod run;
 mod saved;
 mod time;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -37,6 +40,8 @@ mod engine {
     };
     #[pymodule_export]
     use crate::run::{cli_main, cluster_main, drain, physical, run_main};
+    #[pymodule_export]
+    use crate::watch::{Watch, api_address};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
 use millstream_engine::cluster;
+use millstream_engine::metrics::Metrics;
 use millstream_engine::physical::{Physical, PhysicalOperator};
 use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
@@ -18,9 +19,11 @@ use crate::cluster::cluster;
 use crate::error::to_py;
 use crate::garbage::{relax, restore};
 use crate::host::Python3;
+use crate::log::Log;
 use crate::plan::read;
 use crate::recovery::recovery;
 use crate::time::span;
+use crate::watch::{Watch, serve_run};
 
 /// Runs a dataflow on the calling thread, to its end.
 #[pyfunction]
@@ -31,12 +34,22 @@ pub(crate) fn run_main(
     recovery_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
 ) -> PyResult<()> {
-    start(flow, 1, None, epoch_interval, recovery_config, optimize)
+    let asked = Asked {
+        epoch_interval,
+        recovery_config,
+        optimize,
+        ..Asked::default()
+    };
+    start(flow, 1, None, asked)
 }
 
 /// Runs a dataflow on several workers, to its end.
 #[pyfunction]
 #[pyo3(signature = (flow, addresses, proc_id, *, epoch_interval=None, recovery_config=None, worker_count_per_proc=None, cluster_config=None, optimize=None))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are those of the Python function"
+)]
 pub(crate) fn cluster_main(
     flow: &Bound<'_, PyAny>,
     addresses: Option<&Bound<'_, PyAny>>,
@@ -49,19 +62,19 @@ pub(crate) fn cluster_main(
 ) -> PyResult<()> {
     let workers = worker_count_per_proc.map_or(1, |count| count.0);
     let cluster = cluster(flow, workers, addresses, Some(proc_id), cluster_config)?;
-    start(
-        flow,
-        workers,
-        cluster,
+    let asked = Asked {
         epoch_interval,
         recovery_config,
         optimize,
-    )
+        ..Asked::default()
+    };
+    start(flow, workers, cluster, asked)
 }
 
 /// Runs a dataflow as the command line does.
 #[pyfunction]
-#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None, cluster_config=None, optimize=None))]
+#[pyo3(signature = (flow, *, workers_per_process=None, process_id=None, addresses=None, epoch_interval=None, recovery_config=None, cluster_config=None, optimize=None, api=None, watch=None))]
+#[expect(clippy::too_many_arguments, reason = "each has a name in Python")]
 pub(crate) fn cli_main(
     flow: &Bound<'_, PyAny>,
     workers_per_process: Option<WorkerCount>,
@@ -71,17 +84,19 @@ pub(crate) fn cli_main(
     recovery_config: Option<&Bound<'_, PyAny>>,
     cluster_config: Option<&Bound<'_, PyAny>>,
     optimize: Option<bool>,
+    api: Option<&str>,
+    watch: Option<&Watch>,
 ) -> PyResult<()> {
     let workers = workers_per_process.map_or(1, |count| count.0);
     let cluster = cluster(flow, workers, addresses, process_id, cluster_config)?;
-    start(
-        flow,
-        workers,
-        cluster,
+    let asked = Asked {
         epoch_interval,
         recovery_config,
         optimize,
-    )
+        api,
+        watch,
+    };
+    start(flow, workers, cluster, asked)
 }
 
 /// What really runs for a dataflow: each operator's name, the steps that it stands
@@ -104,16 +119,26 @@ pub(crate) fn physical(flow: &Bound<'_, PyAny>, optimize: Option<bool>) -> PyRes
 /// An operator of a physical plan: name, steps, streams that it takes and makes.
 type Shown = (&'static str, Vec<String>, Vec<String>, Vec<String>);
 
-fn start(
-    flow: &Bound<'_, PyAny>,
+/// What a caller may say of a run, or leave to us.
+#[derive(Default)]
+struct Asked<'a, 'py> {
+    epoch_interval: Option<&'a Bound<'py, PyAny>>,
+    recovery_config: Option<&'a Bound<'py, PyAny>>,
+    optimize: Option<bool>,
+    /// Where to serve the HTTP API.
+    api: Option<&'a str>,
+    /// Who looks at the run.
+    watch: Option<&'a Watch>,
+}
+
+fn start<'py>(
+    flow: &Bound<'py, PyAny>,
     workers: usize,
     cluster: Option<cluster::Settings>,
-    epoch_interval: Option<&Bound<'_, PyAny>>,
-    recovery_config: Option<&Bound<'_, PyAny>>,
-    optimize: Option<bool>,
+    asked: Asked<'_, 'py>,
 ) -> PyResult<()> {
     let py = flow.py();
-    let epoch_interval = match epoch_interval {
+    let epoch_interval = match asked.epoch_interval {
         Some(interval) => span(interval, "epoch_interval")?,
         None => Settings::EPOCH_INTERVAL,
     };
@@ -122,14 +147,28 @@ fn start(
         workers,
         epoch_interval,
         room: Settings::ROOM_PER_WORKER * workers,
-        optimize: optimize.map_or_else(optimize_by_environment, Ok)?,
+        optimize: asked.optimize.map_or_else(optimize_by_environment, Ok)?,
         clock: Arc::new(SystemClock::new()),
-        recovery: recovery_config.map(recovery).transpose()?,
+        recovery: asked.recovery_config.map(recovery).transpose()?,
         cluster,
     };
-    let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::default());
+    let log = Arc::new(Log::new(py)?);
+    let told = Arc::clone(&log);
+    let metrics = Arc::new(Metrics::new(move |notice| told.tell(notice)));
+    if let Some(watch) = asked.watch {
+        watch.follow(&metrics);
+    }
+    let serve = |address| serve_run(flow, settings.optimize, address, &metrics);
+    let server = asked.api.map(serve).transpose()?;
+    let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::new(metrics));
     relax(py)?;
-    let outcome = py.detach(|| run(&plan, &settings, &caller));
+    let outcome = py.detach(|| {
+        let outcome = run(&plan, &settings, &caller);
+        // What is being answered or told may need the interpreter.
+        drop(server);
+        log.finish();
+        outcome
+    });
     // Only now, so that a signal that comes before the run counts as well.
     DRAINS.store(false, Ordering::Relaxed);
     let restored = restore(py);
@@ -140,6 +179,11 @@ fn start(
 /// Whether the run is to stop where it is; asked for by `drain`.
 static DRAINS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the run is to stop where it is.
+pub(crate) fn is_drain_asked() -> bool {
+    DRAINS.load(Ordering::Relaxed)
+}
+
 /// Stops the run that is on where it is: its sources bring nothing more, what they have
 /// brought is worked off and kept, and the entry point returns. May be called by a handler of
 /// signals.
@@ -149,13 +193,20 @@ pub(crate) fn drain() {
 }
 
 /// The thread that called an entry point, and the workers that it waits for.
-#[derive(Default)]
 struct MainThread {
     /// What Python calls the identifiers of the workers' threads.
     workers: Mutex<Vec<c_long>>,
+    metrics: Arc<Metrics>,
 }
 
 impl MainThread {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            workers: Mutex::default(),
+            metrics,
+        }
+    }
+
     fn workers(&self) -> MutexGuard<'_, Vec<c_long>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,7 +222,11 @@ impl Caller<Python3> for MainThread {
     }
 
     fn drains(&self) -> bool {
-        DRAINS.load(Ordering::Relaxed)
+        is_drain_asked()
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     fn worker_begins(&self) {

@@ -89,8 +89,10 @@ impl<'a, H: Host> Lobby<'a, H> {
         let place = self.member.place;
         for process in 1..place.processes {
             for worker in place.workers_of(process) {
-                for (step, changes) in workers[worker].drain() {
-                    self.send_states(process, worker, &step, changes);
+                // In whichever order: each is for a step of its own.
+                let mut restored: Vec<_> = workers[worker].drain().collect();
+                for (step, states) in restored.drain(..) {
+                    self.send_states(process, worker, &step, states);
                 }
             }
         }

@@ -220,7 +220,6 @@ impl<H: Host> Clerk<H> {
     fn take(&self, (from, arrived): Mail) {
         match arrived {
             Arrived::Message(message) => self.hear(from, message),
-            Arrived::Garbled(why) => self.halt(Error::peer_lost(from, why)),
             // One that leaves in order has told all before why, and so has the leader that all
             // is done. Of others, this process may hear that later, from the leader.
             Arrived::Finished if from != 0 || self.is_over() => {}
@@ -229,7 +228,7 @@ impl<H: Host> Clerk<H> {
                 self.halt(Error::peer_lost(from, why));
             }
             Arrived::Lost(_) if self.is_over() => self.member.sever(),
-            Arrived::Lost(why) => self.halt(Error::peer_lost(from, why)),
+            Arrived::Lost(why) | Arrived::Garbled(why) => self.halt(Error::peer_lost(from, why)),
         }
     }
 

@@ -17,6 +17,7 @@ use super::message::Message;
 use super::place::Place;
 use crate::error::Error;
 use crate::host::Host;
+use crate::metrics::Traffic;
 use crate::wire::{decode, encode};
 
 /// Something that came from a process.
@@ -76,6 +77,17 @@ impl Wire {
                 std::thread::yield_now();
             }
         }
+    }
+
+    /// How many bytes of items went to a process, and came from it, as long as there is a
+    /// connection.
+    pub(crate) fn traffic(&self, process: usize) -> Option<Traffic> {
+        let traffic = self.handle()?.traffic(index(process))?;
+        Some(Traffic {
+            process,
+            sent: traffic.sent(),
+            received: traffic.received(),
+        })
     }
 
     fn handle(&self) -> Option<Arc<ControlHandle>> {

@@ -24,6 +24,7 @@ use crate::halt::Reason;
 use crate::host::{Failure, Host, Rows};
 use crate::lane::{Lane, Laned};
 use crate::logic::{Polled, SourcePartition};
+use crate::metrics::{Figures, Role};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::{Source, StepId};
@@ -98,16 +99,17 @@ pub(crate) fn input<'scope, H: Host>(
     let context = context.clone();
     let step = operator.written_as.clone();
     let id = operator.id.clone();
+    let figures = context.figures(&id, Role::Source);
     builder.build(move |mut capabilities| {
         let mut readers = Vec::new();
         // The epoch before which all is to be kept before the run stops, as a source asked.
         let mut abort_at: Option<Time> = None;
         if let Some(capability) = capabilities.pop() {
+            let parts = parts.into_iter().zip(lanes);
             readers.extend(
-                parts
-                    .into_iter()
-                    .zip(lanes)
-                    .map(|(part, lane)| Reader::new(&context, &id, part, lane, &capability)),
+                parts.map(|(part, lane)| {
+                    Reader::new(&context, &id, &figures, part, lane, &capability)
+                }),
             );
         }
         move |_frontiers| {
@@ -251,6 +253,8 @@ enum Awake {
 struct Reader<H: Host> {
     /// The step that it is a part of.
     step: StepId,
+    /// What all partitions of the step on this worker count.
+    figures: Arc<Figures>,
     /// Its name, if it can be resumed.
     name: Option<String>,
     part: Open<H, dyn SourcePartition<H>>,
@@ -268,6 +272,7 @@ impl<H: Host> Reader<H> {
     fn new(
         context: &Context<H>,
         step: &StepId,
+        figures: &Arc<Figures>,
         (name, part): Part<H>,
         lane: Lane,
         capability: &Capability<Time>,
@@ -277,6 +282,7 @@ impl<H: Host> Reader<H> {
         let ticker = Ticker::new(shared.epoch_interval, shared.first_epoch, now);
         Self {
             step: step.clone(),
+            figures: Arc::clone(figures),
             name,
             part,
             has_changed: false,
@@ -313,7 +319,11 @@ impl<H: Host> Reader<H> {
             return Ok(true);
         }
         self.has_changed = true;
-        let rows = match self.part.get().next_batch(scope)? {
+        let begun = clock.monotonic();
+        let polled = self.part.get().next_batch(scope)?;
+        let took = clock.monotonic().saturating_sub(begun);
+        self.figures.calls.observe(took);
+        let rows = match polled {
             Polled::Batch(rows) => rows,
             Polled::End => {
                 self.record(context, scope)?;
@@ -332,6 +342,7 @@ impl<H: Host> Reader<H> {
         let otherwise = if rows.is_empty() {
             Awake::At(clock.wall().after(EMPTY_PAUSE))
         } else {
+            self.figures.items_out.add(rows.len());
             let mut laned = Laned::new(self.lane, Batch::Rows(rows));
             output.activate().give(&self.capability, &mut laned);
             Awake::Now
@@ -355,9 +366,14 @@ impl<H: Host> Reader<H> {
         if !std::mem::take(&mut self.has_changed) {
             return Ok(());
         }
+        let begun = context.shared.clock.monotonic();
         if let Some(saved) = self.part.get().snapshot(scope)? {
+            let took = context.shared.clock.monotonic().saturating_sub(begun);
+            self.figures.snapshots.observe(took);
             let epoch = Epoch(*self.capability.time());
-            recorder.record(&self.step, epoch, vec![(name.clone(), Some(saved))]);
+            let changes = vec![(name.clone(), Some(saved))];
+            self.figures.kept(&changes);
+            recorder.record(&self.step, epoch, changes);
         }
         Ok(())
     }

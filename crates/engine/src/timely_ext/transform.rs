@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::lane::{Lane, Laned};
+use crate::metrics::Role;
 use crate::physical::PhysicalOperator;
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::receive;
@@ -73,7 +74,7 @@ pub(crate) fn transform<'scope, H, L, const N: usize>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
     up: BatchStream<'scope, H>,
-    logic: L,
+    mut logic: L,
 ) -> [BatchStream<'scope, H>; N]
 where
     H: Host,
@@ -81,7 +82,18 @@ where
         + 'static,
 {
     let BatchStream { batches, lanes } = up;
-    operate(context, operator, batches, &[], logic).map(|batches| BatchStream {
+    let figures = context.figures(&operator.id, Role::Stateless);
+    let counted = move |scope: H::Scope<'_>,
+                        epoch: Epoch,
+                        batch: Batch<H>,
+                        outputs: &mut Outputs<Batch<H>, N>| {
+        figures.items_in.add(batch.len());
+        logic(scope, epoch, batch, outputs)?;
+        let made = outputs.iter().flatten().map(Batch::len);
+        figures.items_out.add(made.sum());
+        Ok(())
+    };
+    operate(context, operator, batches, &[], counted).map(|batches| BatchStream {
         batches,
         lanes: lanes.clone(),
     })

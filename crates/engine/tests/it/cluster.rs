@@ -83,7 +83,9 @@ fn sums_of(keys: usize, values: i64) -> Vec<i64> {
 fn finals(taken: &Collected) -> Vec<i64> {
     let values = taken.items().iter().map(Value::int).collect::<Vec<_>>();
     let mut finals: Vec<i64> = values.into_iter().filter(|value| *value < 0).collect();
-    finals.iter_mut().for_each(|value| *value = -*value);
+    for value in &mut finals {
+        *value = -*value;
+    }
     finals.sort_unstable();
     finals
 }

@@ -149,13 +149,15 @@ impl Host for Integers {
         let is_keyed = matches!(batch, Batch::Keyed(_));
         let mut text = if is_keyed { "keyed" } else { "rows" }.to_owned();
         for item in batch.into_items(()) {
-            text += &match item {
+            let line = match item {
                 Value::Int(POISON) => {
                     return Err(Failure::new("packing", "poison".to_owned()));
                 }
-                Value::Int(value) => format!("\n{value}"),
-                Value::Pair(word, value) => format!("\n{value} {word}"),
+                Value::Int(value) => value.to_string(),
+                Value::Pair(word, value) => format!("{value} {word}"),
             };
+            text.push('\n');
+            text.push_str(&line);
         }
         Ok(text.into_bytes())
     }
@@ -181,12 +183,12 @@ impl Host for Integers {
         Failure::new("crossing", why)
     }
 
-    fn explain((): (), error: &Error<Self>) -> (String, u8) {
+    fn explain((): (), error: &Error<Self>) -> Option<(String, u8)> {
         let text = match error {
             Error::Step { step, failure, .. } => format!("{step}: {}", failure.cause),
             other => format!("{other:?}"),
         };
-        (text, 70)
+        Some((text, 70))
     }
 
     fn fuse(

@@ -8,6 +8,7 @@ mod crash;
 mod endings;
 mod flow_control;
 mod integers;
+mod metrics;
 mod operators;
 mod physical;
 mod plan;

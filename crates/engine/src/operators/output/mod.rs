@@ -23,6 +23,7 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::lane::Laned;
 use crate::logic::{DynamicSink, PartitionedSink, SinkPartition};
+use crate::metrics::{Figures, Role};
 use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
@@ -163,8 +164,8 @@ fn write<H, C, P, W>(
     let context = context.clone();
     let step = operator.written_as.clone();
     let id = operator.id.clone();
-    let address = builder.operator_info().address;
-    let waker = scope.activator_for(address);
+    let figures = context.figures(&id, Role::Sink);
+    let waker = scope.activator_for(builder.operator_info().address);
     context.wakers.borrow_mut().push(waker);
     H::attach(|scope| {
         if let Err(failure) = writer.open(scope) {
@@ -180,6 +181,7 @@ fn write<H, C, P, W>(
         move |frontiers| {
             epochs.add(receive(&mut input));
             let frontier = frontiers[0].frontier().first().copied();
+            figures.frontier.set(frontier.unwrap_or(Time::MAX));
             if is_closed {
                 return false;
             }
@@ -197,9 +199,11 @@ fn write<H, C, P, W>(
                     for next in todo {
                         match next {
                             Next::Take(arrival) => {
-                                write_all(&context, scope, arrival, &mut writer)?;
+                                write_all(&context, &figures, scope, arrival, &mut writer)?;
                             }
-                            Next::Close(epoch) => record(&context, scope, &id, epoch, &mut writer)?,
+                            Next::Close(epoch) => {
+                                record(&context, &figures, scope, &id, epoch, &mut writer)?;
+                            }
                         }
                     }
                     writer.publish(scope, publishable)?;
@@ -235,16 +239,26 @@ fn write<H, C, P, W>(
 /// Writes what arrived together.
 fn write_all<H: Host, C, W: Writer<H, C>>(
     context: &Context<H>,
+    figures: &Figures,
     scope: H::Scope<'_>,
     arrival: Arrival<C>,
     writer: &mut W,
-) -> Result<(), Failure<H>> {
+) -> Result<(), Failure<H>>
+where
+    C: Accountable,
+{
+    let clock = &context.shared.clock;
     for container in arrival.containers {
         if context.is_halted() {
             return Ok(());
         }
         if !writer.is_nothing(&container) {
+            let count = usize::try_from(container.record_count());
+            figures.items_in.add(count.unwrap_or_default());
+            let begun = clock.monotonic();
             writer.write(scope, container)?;
+            let took = clock.monotonic().saturating_sub(begun);
+            figures.calls.observe(took);
         }
     }
     Ok(())
@@ -253,13 +267,18 @@ fn write_all<H: Host, C, W: Writer<H, C>>(
 /// Hands over what was written in an epoch that is over.
 fn record<H: Host, C, W: Writer<H, C>>(
     context: &Context<H>,
+    figures: &Figures,
     scope: H::Scope<'_>,
     step: &StepId,
     epoch: Epoch,
     writer: &mut W,
 ) -> Result<(), Failure<H>> {
+    let begun = context.shared.clock.monotonic();
     let changes = writer.close_epoch(scope, epoch)?;
     if let Some(recorder) = &context.recorder {
+        let took = context.shared.clock.monotonic().saturating_sub(begun);
+        figures.snapshots.observe(took);
+        figures.kept(&changes);
         recorder.record(step, epoch, changes);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
+use crate::metrics::Figures;
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::plan::StepId;
 
@@ -37,12 +38,19 @@ pub(crate) fn restore<H: Host, V>(
 pub(crate) fn record<H: Host, V>(
     context: &Context<H>,
     step: &StepId,
+    figures: &Figures,
     keys: &mut dyn AnyKeys<H, V>,
     scope: H::Scope<'_>,
     epoch: Epoch,
 ) -> Result<(), Failure<H>> {
     if let Some(recorder) = &context.recorder {
-        recorder.record(step, epoch, keys.changes(scope)?);
+        let clock = &context.shared.clock;
+        let begun = clock.monotonic();
+        let changes = keys.changes(scope)?;
+        let took = clock.monotonic().saturating_sub(begun);
+        figures.snapshots.observe(took);
+        figures.kept(&changes);
+        recorder.record(step, epoch, changes);
     }
     Ok(())
 }

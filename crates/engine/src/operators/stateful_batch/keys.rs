@@ -43,6 +43,9 @@ pub(crate) trait AnyKeys<H: Host, V> {
         has_ended: bool,
     ) -> Result<Emitted<H>, Failure<H>>;
 
+    /// How many keys there are.
+    fn count(&self) -> u64;
+
     /// Whether there are keys that have not been asked yet when to notify them.
     fn is_unsettled(&self) -> bool;
 
@@ -433,6 +436,10 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
         }
         self.compact();
         Ok(emitting.finish().0)
+    }
+
+    fn count(&self) -> u64 {
+        self.index.len() as u64
     }
 
     fn is_unsettled(&self) -> bool {

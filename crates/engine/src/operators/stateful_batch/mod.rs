@@ -27,6 +27,7 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host, Key};
 use crate::lane::Laned;
 use crate::logic::StatefulBatch;
+use crate::metrics::{Figures, Role};
 use crate::operators::stateful_batch::changes::{record, restore};
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::outputs::Outputs;
@@ -163,9 +164,12 @@ where
     let mut timer = Timer::new(activator.clone());
     let mut input = operator_builder.new_input(up, pact);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
-    let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
+    let figures = context.figures(&operator.id, Role::Stateful);
+    let count = wanted.len();
+    let (mut outputs, downs) = Outputs::add(context, &figures, &mut operator_builder, count);
 
     let mut step = Step {
+        figures,
         context: context.clone(),
         id: operator.id.clone(),
         written_as: operator.written_as.clone(),
@@ -238,6 +242,7 @@ where
 /// The step on a worker.
 struct Step<H: Host> {
     context: Context<H>,
+    figures: Arc<Figures>,
     id: StepId,
     written_as: StepId,
     keys: Box<dyn AnyKeys<H, H::Item>>,
@@ -250,6 +255,7 @@ impl<H: Host> Step<H> {
             if let Err(failure) = work(self, scope) {
                 self.context.fail(scope, &self.written_as, failure);
             }
+            self.figures.keys.set(self.keys.count());
         });
     }
 
@@ -265,7 +271,12 @@ impl<H: Host> Step<H> {
                 return Ok(());
             }
             let pairs = batch.into_keyed(scope, &self.written_as)?;
+            self.figures.items_in.add(pairs.len());
+            let clock = &self.context.shared.clock;
+            let begun = clock.monotonic();
             let made = self.keys.on_batch(&self.context, scope, input, pairs)?;
+            let took = clock.monotonic().saturating_sub(begun);
+            self.figures.calls.observe(took);
             outputs.give(&arrival.capability, made);
         }
         Ok(())
@@ -273,6 +284,7 @@ impl<H: Host> Step<H> {
 
     /// An epoch is over.
     fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        record(&self.context, &self.id, &mut *self.keys, scope, epoch)
+        let (context, figures) = (&self.context, &self.figures);
+        record(context, &self.id, figures, &mut *self.keys, scope, epoch)
     }
 }

@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::host::{Failure, Host};
 use crate::lane::Lane;
 use crate::logic::TimedBatch;
+use crate::metrics::Role;
 use crate::operators::stateful_batch::outputs::Outputs;
 use crate::operators::timed_batch::stamp::stamp;
 use crate::operators::timed_batch::turns::Turns;
@@ -192,9 +193,11 @@ where
     let mut timer = Timer::new(scope.activator_for(operator_builder.operator_info().address));
     let mut input = operator_builder.new_input(news, pact);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
-    let (mut outputs, downs) = Outputs::add(context, &mut operator_builder, wanted.len());
+    let figures = context.figures(&operator.id, Role::Stateful);
+    let count = wanted.len();
+    let (mut outputs, downs) = Outputs::add(context, &figures, &mut operator_builder, count);
 
-    let mut turns = Turns::new(context, operator, builder, wanted);
+    let mut turns = Turns::new(context, operator, figures, builder, wanted);
     turns.attempt(Turns::restore);
     // When to look whether a key is due.
     let mut look_at: Option<Duration> = None;

@@ -14,6 +14,7 @@ use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
 use crate::lane::Lane;
 use crate::logic::{TimedBatch, TimedItem};
+use crate::metrics::Figures;
 use crate::operators::stateful_batch::changes::{record, restore};
 use crate::operators::stateful_batch::emitting::Emitted;
 use crate::operators::stateful_batch::keys::AnyKeys;
@@ -35,6 +36,7 @@ type LaneOfWorker = (usize, Lane);
 /// The keys of a worker, and the watermark that they go by.
 pub(super) struct Turns<H: Host> {
     context: Context<H>,
+    figures: Arc<Figures>,
     id: StepId,
     written_as: StepId,
     builder: Arc<dyn TimedBatch<H>>,
@@ -57,11 +59,13 @@ impl<H: Host> Turns<H> {
     pub(super) fn new(
         context: &Context<H>,
         operator: &PhysicalOperator<H>,
+        figures: Arc<Figures>,
         builder: &Arc<dyn TimedBatch<H>>,
         wanted: &[bool],
     ) -> Self {
         Self {
             context: context.clone(),
+            figures,
             id: operator.id.clone(),
             written_as: operator.written_as.clone(),
             builder: Arc::clone(builder),
@@ -83,6 +87,10 @@ impl<H: Host> Turns<H> {
         H::attach(|scope| {
             if let Err(failure) = work(self, scope) {
                 self.context.fail(scope, &self.written_as, failure);
+            }
+            self.figures.keys.set(self.keys.count());
+            if let Some(lanes) = &self.lanes {
+                self.figures.set_watermark(lanes.watermark());
             }
         });
     }
@@ -124,7 +132,8 @@ impl<H: Host> Turns<H> {
 
     /// An epoch is over.
     pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        record(&self.context, &self.id, &mut *self.keys, scope, epoch)?;
+        let (context, figures) = (&self.context, &self.figures);
+        record(context, &self.id, figures, &mut *self.keys, scope, epoch)?;
         if let Some((recorder, lanes)) = self.context.recorder.as_ref().zip(self.lanes.as_ref()) {
             let watermark = saved_watermark(lanes.watermark());
             let mut changes = vec![(self.context.worker.to_string(), Some(watermark))];
@@ -206,7 +215,12 @@ impl<H: Host> Turns<H> {
         }
         let watermark = lanes.watermark();
         self.keys.advance(watermark);
+        self.figures.items_in.add(values.len());
+        let clock = &self.context.shared.clock;
+        let begun = clock.monotonic();
         let mut emitted = self.keys.on_batch(&self.context, scope, 0, values)?;
+        let took = clock.monotonic().saturating_sub(begun);
+        self.figures.calls.observe(took);
         let due = self.notify(scope, watermark, false)?;
         for (made, more) in emitted.iter_mut().zip(due) {
             made.extend(more);

@@ -1,0 +1,226 @@
+//! The workers of a process, and the thread that waits for them.
+//!
+//! With one worker the calling thread is the worker, since user code may depend on
+//! the thread that it was made in. With more, each has a thread of its own, and the
+//! calling thread only waits. Either way the calling thread is the one that looks,
+//! now and then, whether it is to stop.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use timely::communication::allocator::{Allocator, Thread};
+use timely::execute::execute_from;
+use timely::worker::Worker;
+use timely::{CommunicationConfig, WorkerConfig};
+
+use crate::clock::timely_origin;
+use crate::cluster::wire::{Sockets, connect};
+use crate::compile::compile;
+use crate::context::{Context, Shared};
+use crate::error::Error;
+use crate::halt::Reason;
+use crate::host::Host;
+use crate::lane::LaneRegistry;
+use crate::physical::Physical;
+use crate::resume::Keeping;
+use crate::run::Caller;
+
+/// The longest that a worker sleeps, and so the longest that it takes to notice
+/// that it is to stop.
+const PARK: Duration = Duration::from_millis(50);
+
+/// How often the caller's wish to stop is looked for while there is work to do.
+const PULSE: Duration = Duration::from_millis(10);
+
+/// A worker with nothing to do sleeps at once: to look around for a while before would
+/// cost more CPU time, with items that come one by one, than all of their processing.
+fn worker_config() -> WorkerConfig {
+    WorkerConfig::default().idle_spin(Duration::ZERO)
+}
+
+/// The calling thread is the only worker.
+pub(crate) fn run_here<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
+    caller: &dyn Caller<H>,
+) {
+    let clock = Arc::clone(&shared.clock);
+    let mut looked_at = clock.monotonic();
+    let mut worker = Worker::new(
+        worker_config(),
+        Allocator::Thread(Thread::default()),
+        Some(timely_origin()),
+    );
+    work(physical, shared, keeping, &mut worker, || {
+        let now = clock.monotonic();
+        if now.saturating_sub(looked_at) < PULSE {
+            return Ok(());
+        }
+        looked_at = now;
+        drain_if(caller.drains(), shared, keeping);
+        caller.interrupted()
+    });
+}
+
+/// Every worker has a thread; the calling thread waits for them.
+pub(crate) fn run_threads<H: Host>(
+    physical: &Arc<Physical<H>>,
+    shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
+    workers: usize,
+    sockets: Option<Sockets>,
+    caller: &Arc<dyn Caller<H>>,
+) -> Result<(), Error<H>> {
+    let (allocators, transport) = match sockets {
+        None => CommunicationConfig::Process(workers).try_build(),
+        Some(sockets) => connect(sockets, shared.place),
+    }
+    .map_err(Error::Internal)?;
+    // Nothing is ever sent: the channel closes when the last worker has stopped and
+    // lets go of its sender.
+    let (sender, is_running) = mpsc::channel::<()>();
+    let guards = {
+        let (physical, shared) = (Arc::clone(physical), Arc::clone(shared));
+        let caller = Arc::clone(caller);
+        let keeping = keeping.cloned();
+        execute_from(allocators, transport, worker_config(), move |worker| {
+            let _sender = &sender;
+            caller.worker_begins();
+            work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
+            caller.worker_ends();
+        })
+        .map_err(Error::Internal)?
+    };
+    let pause = if shared.member.is_some() { PULSE } else { PARK };
+    while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        drain_if(caller.drains(), shared, keeping);
+        if let Err(error) = caller.interrupted() {
+            shared.halt.interrupt(error);
+            caller.interrupt_workers();
+        }
+        if let Some(member) = &shared.member {
+            member.pulse(shared);
+        }
+    }
+    if let Some(member) = &shared.member {
+        // For the last time: what was given back since must reach those who wait for it.
+        member.pulse(shared);
+        if shared.halt.is_raised() {
+            member.sever();
+        }
+    }
+    drop(guards);
+    Ok(())
+}
+
+/// Stops the sources where they are, if that was asked for.
+fn drain_if<H: Host>(is_asked_for: bool, shared: &Shared<H>, keeping: Option<&Keeping>) {
+    match keeping {
+        _ if !is_asked_for => {}
+        Some(keeping) => keeping.drain(),
+        None => shared.drains.store(true, Ordering::Relaxed),
+    }
+}
+
+/// The life of one worker. Whatever goes wrong ends up in the halt flag.
+fn work<H: Host>(
+    physical: &Physical<H>,
+    shared: &Arc<Shared<H>>,
+    keeping: Option<&Keeping>,
+    worker: &mut Worker,
+    interrupted: impl FnMut() -> Result<(), H::Error>,
+) {
+    shared.threads.add_current();
+    let context = Context {
+        worker: worker.index(),
+        workers: worker.peers(),
+        shared: Arc::clone(shared),
+        wakers: Rc::new(RefCell::new(Vec::new())),
+        recorder: keeping
+            .map(|keeping| Rc::new(keeping.recorder(worker.index(), shared.first_epoch))),
+        restored: Rc::new(RefCell::new(
+            keeping
+                .map(|keeping| keeping.restored(worker.index()))
+                .unwrap_or_default(),
+        )),
+        lanes: Rc::new(LaneRegistry::default()),
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        run_dataflow(physical, &context, worker, interrupted)
+    }));
+    let error = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(panic) => Some(Error::Internal(panic_text(&*panic))),
+    };
+    if let Some(error) = error {
+        H::attach(|scope| context.raise(scope, Reason::Failed(error)));
+    }
+    if shared.halt.is_raised() {
+        // What the operators hold belongs to the host, and is dropped attached.
+        H::attach(|_scope| {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+        });
+    }
+}
+
+fn run_dataflow<H: Host>(
+    physical: &Physical<H>,
+    context: &Context<H>,
+    worker: &mut Worker,
+    mut interrupted: impl FnMut() -> Result<(), H::Error>,
+) -> Result<(), Error<H>> {
+    worker.dataflow_named(&physical.flow_id, |scope| compile(context, physical, scope))?;
+    let shared = &context.shared;
+    shared.metrics.worker_runs(shared.place.workers_each);
+    let epochs = &context.shared.epochs;
+    let news = || {
+        (
+            epochs.newest(),
+            context.is_draining(),
+            context.publishable(),
+        )
+    };
+    let mut seen = news();
+    while worker.has_dataflows() && !context.is_halted() {
+        worker.step_or_park(Some(PARK));
+        let now = news();
+        if seen != now {
+            seen = now;
+            for waker in context.wakers.borrow().iter() {
+                waker.activate();
+            }
+        }
+        tell_progress(context);
+        interrupted().map_err(Error::Interrupted)?;
+    }
+    tell_progress(context);
+    Ok(())
+}
+
+/// Says how far this worker has come. Nothing counts that is over because something failed: by
+/// the time that any worker can see that, all can see that the run is halted.
+fn tell_progress<H: Host>(context: &Context<H>) {
+    if let Some(recorder) = &context.recorder
+        && !context.is_halted()
+    {
+        recorder.tell(context.shared.epochs.newest());
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a worker stopped for an unknown reason")
+        .to_owned()
+}

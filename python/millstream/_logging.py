@@ -1,0 +1,66 @@
+"""What a command logs, and how: a line for each event, for people or for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from datetime import datetime, timezone
+
+__all__ = ["LEVELS", "log_to_stderr", "logger"]
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+logger = logging.getLogger("millstream")
+"""Where the engine logs, too."""
+
+
+def log_to_stderr(level: str, *, as_json: bool) -> None:
+    """Write what millstream logs to standard error.
+
+    Whatever else is set up for `logging` stays as it is, and sees none of it.
+
+    Args:
+        level: The least level that is written.
+        as_json: Whether each line is a JSON object.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if as_json else _LineFormatter())
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def _process() -> int | None:
+    """Which process of several this is."""
+    number = os.environ.get("MILLSTREAM_PROCESS_ID", "")
+    return int(number) if number.isdecimal() else None
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")
+
+
+class _LineFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        process = _process()
+        who = "" if process is None else f" process {process}:"
+        return f"{_time(record)} {record.levelname}{who} {record.message}"
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        process = _process()
+        if process is not None:
+            entry["process"] = process
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)

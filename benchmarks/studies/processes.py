@@ -118,11 +118,12 @@ def run_engine(name: str, engine: str, processes: int, items: int) -> None:
 
 
 def _line_of(child: subprocess.Popen[str]) -> str:
-    line = next(iter(child.stdout or ()), "")
-    if not line:
-        msg = f"a process has ended with status {child.wait()}"
-        raise RuntimeError(msg)
-    return line
+    """What a process says next; not what an engine says of its connections."""
+    for line in child.stdout or ():
+        if line.startswith(("ready", "{")):
+            return line
+    msg = f"a process has ended with status {child.wait()}"
+    raise RuntimeError(msg)
 
 
 def hosts_of(engine: str, processes: int, directory: str) -> list[str]:

@@ -62,9 +62,13 @@ def launch(
 
 
 def end_with_parent() -> None:
-    """Let this process get SIGTERM when the parent that has started it is gone."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    """Let this process get SIGTERM when the parent that has started it is gone.
+
+    Only Linux can do that.
+    """
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _from(store: Path | None) -> str:

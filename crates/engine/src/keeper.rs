@@ -1,6 +1,6 @@
 //! Where what is to be kept goes: to the store, or to the process that has it.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use millstream_recovery::id::{self, SinkPartition, WorkerIndex};
 use millstream_recovery::protocol::coordinator::Frontier;
@@ -30,30 +30,52 @@ pub(crate) enum Keeper {
 /// The way to the leader.
 pub(crate) struct ToLeader {
     wire: Wire,
-    /// How many bytes of records it has not handed to the store yet.
-    unhanded: Mutex<usize>,
+    queue: Mutex<Queue>,
     has_room: Condvar,
+}
+
+/// What is on its way to the leader.
+#[derive(Default)]
+struct Queue {
+    /// How many bytes of records it has not handed to the store yet.
+    unhanded: usize,
+    /// Whether nothing will be handed any more, so that nobody is to wait for it.
+    is_over: bool,
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.unhanded >= ROOM && !self.is_over
+    }
+
+    fn handed(&mut self, weight: usize) {
+        self.unhanded = self.unhanded.saturating_sub(weight);
+    }
 }
 
 impl ToLeader {
     pub(crate) fn new(wire: Wire) -> Self {
         Self {
             wire,
-            unhanded: Mutex::new(0),
+            queue: Mutex::default(),
             has_room: Condvar::new(),
         }
     }
 
     /// The leader has handed so much to the store.
     pub(crate) fn handed(&self, weight: usize) {
-        let mut unhanded = self.unhanded.lock().unwrap_or_else(PoisonError::into_inner);
-        *unhanded = unhanded.saturating_sub(weight);
+        self.lock().handed(weight);
         self.has_room.notify_all();
     }
 
-    /// Nothing will be handed any more: nobody is to wait for it.
+    /// The run stops, or the leader is gone: nobody is to wait for it, now or later.
     pub(crate) fn let_go(&self) {
-        self.handed(usize::MAX);
+        self.lock().is_over = true;
+        self.has_room.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
@@ -75,12 +97,11 @@ impl ToLeader {
     /// Sends some of it, when there is room.
     fn send(&self, step: &StepId, epoch: Epoch, changes: Vec<Kept>, weight: usize) {
         {
-            let unhanded = self.unhanded.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut unhanded = self
+            let mut queue = self
                 .has_room
-                .wait_while(unhanded, |unhanded| *unhanded >= ROOM)
+                .wait_while(self.lock(), |queue| queue.is_full())
                 .unwrap_or_else(PoisonError::into_inner);
-            *unhanded += weight;
+            queue.unhanded += weight;
         }
         self.tell(&Message::Records {
             step: step.to_string(),
@@ -171,5 +192,30 @@ impl Keeper {
             Self::Store(session) => session.drain(),
             Self::Leader(leader) => leader.tell(&Message::Drain),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_has_room_when_the_leader_has_handed_some() {
+        let mut queue = Queue::default();
+        queue.unhanded += ROOM;
+        assert!(queue.is_full());
+        queue.handed(1);
+        assert!(!queue.is_full());
+    }
+
+    #[test]
+    fn nobody_waits_for_room_after_the_end() {
+        let mut queue = Queue {
+            unhanded: ROOM,
+            is_over: true,
+        };
+        assert!(!queue.is_full());
+        queue.unhanded += ROOM;
+        assert!(!queue.is_full());
     }
 }

@@ -1,7 +1,7 @@
 //! This process as a member of a cluster, while the run is on.
 //!
 //! What others tell arrives on the threads of the transport, in an inbox. Before the start, the
-//! calling thread takes it out, message by message (`start.rs`). From then on the *clerk* does,
+//! calling thread takes it out, message by message (`lobby.rs`). From then on the *clerk* does,
 //! a thread of its own: it changes the flags that workers look at, and never waits. What is for
 //! the store goes on to a second thread, since that one may wait for the disk.
 
@@ -218,6 +218,9 @@ struct Clerk<H: Host> {
 
 impl<H: Host> Clerk<H> {
     fn take(&self, (from, arrived): Mail) {
+        if from == 0 && matches!(arrived, Arrived::Finished | Arrived::Lost(_)) {
+            self.let_go();
+        }
         match arrived {
             Arrived::Message(message) => self.hear(from, message),
             // One that leaves in order has told all before why, and so has the leader that all
@@ -286,6 +289,13 @@ impl<H: Host> Clerk<H> {
         }
     }
 
+    /// Nobody is to wait for the leader to take something.
+    fn let_go(&self) {
+        if let Some(Keeper::Leader(leader)) = &self.keeper {
+            leader.let_go();
+        }
+    }
+
     fn halt(&self, error: Error<H>) {
         self.raise(Reason::Failed(error));
     }
@@ -293,9 +303,7 @@ impl<H: Host> Clerk<H> {
     fn raise(&self, reason: Reason<H>) {
         // A reason after the first is of no interest.
         drop(self.shared.halt.raise(reason));
-        if let Some(Keeper::Leader(leader)) = &self.keeper {
-            leader.let_go();
-        }
+        self.let_go();
         self.shared.threads.wake();
         self.member.ended.notify_all();
     }

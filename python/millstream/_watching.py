@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from millstream._arguments import EnvDefault
 from millstream._engine import Watch, api_address
 from millstream._exit import LAUNCHED, UsageError
 from millstream._logging import LEVELS, log_to_stderr
@@ -25,18 +26,15 @@ _BOOLEANS = {
 }
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, by_variable: type[argparse.Action]
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options.
 
     Args:
         parser: Whose they are.
-        by_variable: The action of options that a variable can set.
     """
     parser.add_argument(
         "--api",
-        action=by_variable,
+        action=EnvDefault,
         env="MILLSTREAM_API",
         type=_parse_address,
         metavar="[HOST:]PORT",
@@ -49,7 +47,7 @@ def add_arguments(
     )
     parser.add_argument(
         "--log-level",
-        action=by_variable,
+        action=EnvDefault,
         env="MILLSTREAM_LOG_LEVEL",
         type=_parse_level,
         metavar="LEVEL",

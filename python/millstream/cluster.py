@@ -12,7 +12,6 @@ makes such an authority in a directory, and certificates for processes 0 to 2.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
+from millstream._arguments import ArgumentParser, whole_number
 from millstream._engine import init_tls
 from millstream._exit import UsageError, exit_code_of
 from millstream.errors import ClusterError
 
 __all__ = ["ClusterConfig", "ClusterError", "init_tls"]
+
+_MOST_PROCESSES = 1024
+"""More certificates are most likely a slip of the finger, and fill the disk."""
 
 
 @dataclass
@@ -59,15 +62,8 @@ class ClusterConfig:
             raise ValueError(msg)
 
 
-class _ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors are reported like all other mistakes in calling."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message) from None
-
-
 def _do(argv: Sequence[str]) -> None:
-    parser = _ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m millstream.cluster",
         description="Make certificates for the processes of a cluster.",
     )
@@ -75,7 +71,7 @@ def _do(argv: Sequence[str]) -> None:
     about = "make an authority, and certificates for COUNT processes, in DIRECTORY"
     tls = commands.add_parser("init-tls", help=about, description=about)
     tls.add_argument("directory", type=Path, metavar="DIRECTORY")
-    tls.add_argument("count", type=int, metavar="COUNT")
+    tls.add_argument("count", type=whole_number(1, _MOST_PROCESSES), metavar="COUNT")
     args = parser.parse_args(argv)
     try:
         init_tls(args.directory, args.count)

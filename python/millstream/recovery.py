@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
+from millstream._arguments import ArgumentParser, whole_number
 from millstream._engine import (
     backup_store,
     export_store,
@@ -51,6 +52,9 @@ __all__ = [
     "VersionedState",
     "init_db_dir",
 ]
+
+_MOST_FILES = 1024
+"""The store refuses more, too; here it is a mistake in calling the command."""
 
 
 @dataclass
@@ -132,7 +136,9 @@ def init_db_dir(db_dir: Path | str, count: int) -> None:
         raise FileNotFoundError(msg)
     # The store says what it takes; this is beyond what it can be asked.
     if not 0 <= count < 1 << 32:
-        msg = f"A store cannot have {count} partitions: it takes from 1 to 1024."
+        msg = (
+            f"A store cannot have {count} partitions: it takes from 1 to {_MOST_FILES}."
+        )
         error = RecoveryError(msg)
         error.exit_code = 64
         raise error
@@ -183,21 +189,8 @@ def _verify(args: argparse.Namespace) -> None:
 _COMMANDS = ("init", "inspect", "verify", "repartition", "backup", "export", "import")
 
 
-class _ArgumentParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message) from None
-
-
-def _count(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        msg = f"must be a whole number; got {text!r}"
-        raise argparse.ArgumentTypeError(msg) from None
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m millstream.recovery",
         description="Make recovery stores, and look after them.",
         epilog="`python -m millstream.recovery DIR COUNT` is `init DIR COUNT`.",
@@ -207,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, help: str, *arguments: str) -> argparse.ArgumentParser:  # noqa: A002
         added = commands.add_parser(name, help=help, description=help)
         for argument in arguments:
-            kind = _count if argument == "count" else Path
+            kind = whole_number(1, _MOST_FILES) if argument == "count" else Path
             added.add_argument(argument, type=kind, metavar=argument.upper())
         return added
 

@@ -30,11 +30,17 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
-
-from typing_extensions import Self
+from typing import NoReturn
 
 from millstream import _watching
+from millstream._arguments import (
+    ArgumentParser,
+    parse_addresses,
+    parse_alias,
+    whole_number,
+)
+from millstream._arguments import EnvDefault as _EnvDefault
+from millstream._arguments import parse_timedelta as _parse_timedelta
 from millstream._engine import cli_main
 from millstream._exit import (
     DRAIN_AT_MOST,
@@ -56,150 +62,13 @@ __all__ = ["cli_main"]
 _MOST_WORKERS = 1024
 """The engine refuses more, too; here it is a mistake in calling the command."""
 
-
 _MOST_PROCESSES = 256
 """More are most likely a slip of the finger."""
 
 
-class _ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors are reported like all other mistakes in calling."""
-
-    def error(self, message: str) -> NoReturn:
-        raise _UsageError(message) from None
-
-
-class _EnvironmentValue(str):
-    """The value of a variable, which error messages show with the variable's name."""
-
-    __slots__ = ("variable",)
-    variable: str
-
-    def __new__(cls, value: str, variable: str) -> Self:
-        self = super().__new__(cls, value)
-        self.variable = variable
-        return self
-
-    def __repr__(self) -> str:
-        return f"{super().__repr__()} from `{self.variable}`"
-
-
-class _EnvDefault(argparse.Action):
-    """An option that an environment variable sets unless the option is given.
-
-    Args:
-        env: The name of the variable. An empty variable counts as not set.
-        help: What the option is for; the name of the variable is added.
-        default: The value with neither option nor variable.
-        **kwargs: As for every action of `argparse`.
-    """
-
-    def __init__(
-        self,
-        env: str,
-        help: str,  # noqa: A002 # The name that `add_argument` passes on.
-        default: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        value = os.environ.get(env)
-        if value:
-            default = _EnvironmentValue(value, env)
-        super().__init__(help=f"{help} [env: {env}]", default=default, **kwargs)
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        del parser, option_string
-        setattr(namespace, self.dest, values)
-
-
-def _parse_timedelta(seconds: str) -> timedelta:
-    """Read a duration in seconds.
-
-    Examples:
-        >>> _parse_timedelta("0.5")
-        datetime.timedelta(microseconds=500000)
-    """
-    try:
-        duration = timedelta(seconds=float(seconds))
-    except (ValueError, OverflowError):
-        duration = None
-    if duration is None or duration < timedelta(0):
-        msg = f"must be a number of seconds from 0 on; got {seconds!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return duration
-
-
-def _parse_whole_number(text: str, allowed: range, description: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = None
-    if number is None or number not in allowed:
-        msg = f"must be a whole number {description}; got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return number
-
-
-def _parse_worker_count(text: str) -> int:
-    allowed = range(1, _MOST_WORKERS + 1)
-    return _parse_whole_number(text, allowed, f"from 1 to {_MOST_WORKERS}")
-
-
-def _parse_process_count(text: str) -> int:
-    allowed = range(1, _MOST_PROCESSES + 1)
-    return _parse_whole_number(text, allowed, f"from 1 to {_MOST_PROCESSES}")
-
-
-def _parse_restarts(text: str) -> int:
-    return _parse_whole_number(text, range(sys.maxsize), "from 0 on")
-
-
-def _parse_process_id(text: str) -> int:
-    return _parse_whole_number(text, range(sys.maxsize), "from 0 on")
-
-
-def _parse_alias(text: str) -> tuple[str, str]:
-    """Read the old and the new id of a step.
-
-    Examples:
-        >>> _parse_alias("flow.old=flow.new")
-        ('flow.old', 'flow.new')
-    """
-    old, _, new = text.partition("=")
-    if not old or not new:
-        msg = f"must be `old=new`, full ids of steps; got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return old, new
-
-
-def _parse_addresses(text: str) -> list[str]:
-    """Read ``host:port`` or ``unix:path`` addresses with ``;`` between them.
-
-    Examples:
-        >>> _parse_addresses("localhost:2101;localhost:2102")
-        ['localhost:2101', 'localhost:2102']
-    """
-    addresses = [each.strip() for each in text.split(";") if each.strip()]
-    if not addresses or not all(_is_address(each) for each in addresses):
-        msg = f"must be `host:port` addresses with `;` between them; got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return addresses
-
-
-def _is_address(text: str) -> bool:
-    if text.startswith("unix:/"):
-        return True
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
-
-
 def _create_arg_parser() -> argparse.ArgumentParser:
     """The options of every command that runs a dataflow."""
-    parser = _ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m millstream.run", description="Run a dataflow."
     )
     parser.add_argument(
@@ -258,7 +127,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--workers-per-process",
         action=_EnvDefault,
         env="MILLSTREAM_WORKERS_PER_PROCESS",
-        type=_parse_worker_count,
+        type=whole_number(1, _MOST_WORKERS),
         default=1,
         metavar="N",
         help="number of worker threads; 1 by default",
@@ -268,7 +137,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--process-id",
         action=_EnvDefault,
         env="MILLSTREAM_PROCESS_ID",
-        type=_parse_process_id,
+        type=whole_number(0),
         metavar="N",
         help="which of the addresses is this process, from 0",
     )
@@ -277,7 +146,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--addresses",
         action=_EnvDefault,
         env="MILLSTREAM_ADDRESSES",
-        type=_parse_addresses,
+        type=parse_addresses,
         metavar="HOST:PORT;...",
         help="addresses of all processes",
     )
@@ -286,7 +155,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--processes",
         action=_EnvDefault,
         env="MILLSTREAM_PROCESSES",
-        type=_parse_process_count,
+        type=whole_number(1, _MOST_PROCESSES),
         metavar="N",
         help="start N processes on this host",
     )
@@ -294,7 +163,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--restart",
         action=_EnvDefault,
         env="MILLSTREAM_RESTART",
-        type=_parse_restarts,
+        type=whole_number(0),
         default=0,
         metavar="N",
         help="with -p and -r: start all again, up to N times, when a process is lost",
@@ -353,7 +222,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--alias",
         action="append",
-        type=_parse_alias,
+        type=parse_alias,
         metavar="OLD=NEW",
         help="a step in the recovery store that has another name now",
     )
@@ -363,7 +232,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="STEP",
         help="a step in the recovery store, or `step/partition`, that is gone for good",
     )
-    _watching.add_arguments(parser, _EnvDefault)
+    _watching.add_arguments(parser)
     args = parser.parse_args(argv)
     if args.process_id is None:
         args.process_id = _process_id_of_pod()
@@ -398,7 +267,7 @@ def _addresses_of_hosts() -> list[str] | None:
     if not path:
         return None
     try:
-        return _parse_addresses(";".join(Path(path).read_text("utf-8").splitlines()))
+        return parse_addresses(";".join(Path(path).read_text("utf-8").splitlines()))
     except OSError as ex:
         reason = ex.strerror
     except (UnicodeDecodeError, argparse.ArgumentTypeError):

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NoReturn
 
+from millstream._arguments import ArgumentParser
 from millstream._engine import physical
 from millstream._exit import exit_code_of
 from millstream._import_string import locate_dataflow, prepare_import
 from millstream.dataflow import Dataflow, Operator
-from millstream.run import _ArgumentParser
 
 __all__ = [
     "RenderedDataflow",
@@ -380,7 +380,7 @@ def to_physical(flow: Dataflow) -> str:
 
 
 def _parse_args() -> argparse.Namespace:
-    parser = _ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m millstream.visualize", description="Draw a dataflow."
     )
     parser.add_argument(

@@ -136,9 +136,11 @@ def test_make_a_store(tmp_path):
     (tmp_path / "store").mkdir()
     missing = "recovery directory `none` does not exist; make it first"
     assert tools.tool("none", 2) == refused(64, missing)
-    assert tools.tool("store", 0) == refused(
-        64, "A store cannot have 0 partitions: it takes from 1 to 1024."
-    )
+    for count in (0, -1, 1025, 2**40, "two"):
+        assert tools.tool("store", count) == refused(
+            64,
+            f"argument COUNT: must be a whole number from 1 to 1024; got '{count}'",
+        )
     assert tools.tool("store", 2) == worked()
     assert tools.tool("init", "store", 2) == refused(
         64, ALREADY.format(tmp_path / "store")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,8 +21,11 @@ class Cluster:
         self.sockets = folder / "sockets"
         self.sockets.mkdir()
 
+    def address(self, number):
+        return f"unix:{self.sockets / str(number)}"
+
     def addresses(self, count):
-        return ";".join(f"unix:{self.sockets / str(number)}" for number in range(count))
+        return ";".join(map(self.address, range(count)))
 
     @contextmanager
     def started(self, count, flow, *options, only=None, addresses=None, **variables):
@@ -53,9 +57,39 @@ def cluster(tmp_path):
 
 
 def endings(processes, timeout=30):
-    """Exit code and standard error of each, in order."""
-    texts = [process.communicate(timeout=timeout)[1] for process in processes]
-    return [
-        (process.returncode, text)
-        for process, text in zip(processes, texts, strict=True)
-    ]
+    """Exit code and standard error of each, in order; all end within the time."""
+    deadline = time.monotonic() + timeout
+    ended = []
+    for process in processes:
+        _, err = process.communicate(timeout=max(0, deadline - time.monotonic()))
+        ended.append((process.returncode, err))
+    return ended
+
+
+def missed(seconds, *missing, refused=None):
+    """What a process says when others didn't come in time."""
+    more = "" if refused is None else f"; refused: {refused}"
+    return (
+        f"millstream: not all processes of the cluster came within {seconds} s: "
+        f"missing {', '.join(missing)}{more}\n"
+    )
+
+
+OTHER_AUTHORITY = (
+    "signed by another authority; all processes need the same secret, or certificates "
+    "of the same authority"
+)
+
+
+def distrust(cluster, seconds):
+    """How two processes end that don't trust each other."""
+    missing = f"process 1 at {cluster.address(1)} (nothing was heard of it)"
+    refused = (
+        "a connection from this host: it says that the certificate of this process was "
+        f"{OTHER_AUTHORITY}"
+    )
+    not_joined = (
+        f"millstream: can't join process 0 at {cluster.address(0)}: its certificate "
+        f"was {OTHER_AUTHORITY}\n"
+    )
+    return [(75, missed(seconds, missing, refused=refused)), (64, not_joined)]

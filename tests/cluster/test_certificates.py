@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from millstream.cluster import ClusterConfig, ClusterError, init_tls
 
-from tests.cluster.conftest import endings
-from tests.cluster.test_processes import EXPECTED, SUMS, lines_in
+from tests.cluster.authority import NOT_YET, OVER, VALID, Authority
+from tests.cluster.conftest import distrust, endings, missed
+from tests.cluster.flows import EXPECTED, SUMS, lines_in
 from tests.processes import finished
 
 
@@ -49,9 +50,70 @@ def test_certificates_of_another_authority_are_refused(cluster):
         cluster.started(2, flow, *options, str(ours), only=[0]) as first,
         cluster.started(2, flow, *options, str(others), only=[1]) as second,
     ):
-        ended = endings([*first, *second])
-    assert all(code != 0 and err.count("\n") == 1 for code, err in ended), ended
-    assert "certificate" in ended[1][1]
+        ended = endings([*first, *second], timeout=2 + 6)
+    assert ended == distrust(cluster, 2)
+    assert not lines_in(cluster.folder)
+
+
+def unusable(number, reason):
+    """How a process ends whose own certificate can't be used."""
+    name = f"process-{number}"
+    message = (
+        f"the certificate `tls/{name}.pem` can't be used: {reason}; each process needs "
+        "a certificate that the authority in `tls/ca.pem` signed, for "
+        f"`{name}.millstream` or `millstream-cluster`"
+    )
+    return 64, f"millstream: {message}\n"
+
+
+def processes_of_an_authority(cluster, *dates):
+    authority = Authority(cluster.folder / "tls")
+    for number, each in enumerate(dates):
+        authority.certify(number, each)
+    options = ("--tls", "tls", "--join-timeout", "2")
+    return cluster.started(len(dates), cluster.write(SUMS), *options)
+
+
+def test_certificates_that_were_made_elsewhere(cluster):
+    with processes_of_an_authority(cluster, VALID, VALID) as processes:
+        assert endings(processes) == [(0, "")] * 2
+    assert lines_in(cluster.folder) == EXPECTED
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    ("dates", "reason"),
+    [
+        pytest.param(OVER, "it has expired", id="expired"),
+        pytest.param(NOT_YET, "it is not valid yet", id="not-yet"),
+    ],
+)
+def test_certificate_at_another_time_is_refused(cluster, number, dates, reason):
+    """The process says so before it joins, so that the other one misses it."""
+    of_each = [VALID, VALID]
+    of_each[number] = dates
+    with processes_of_an_authority(cluster, *of_each) as processes:
+        ended = endings(processes, timeout=2 + 6)
+    heard = ["can't reach it: nobody listens there", "nothing was heard of it"]
+    address = cluster.address(number)
+    missing = missed(2, f"process {number} at {address} ({heard[number]})")
+    assert ended[number] == unusable(number, reason)
+    assert ended[1 - number] == (75, missing)
+    assert not lines_in(cluster.folder)
+
+
+def test_expired_certificates_of_launched_processes(cluster):
+    """Each of them says so, or has been stopped since the other one did."""
+    authority = Authority(cluster.folder / "tls")
+    for number in range(2):
+        authority.certify(number, OVER)
+    flow = cluster.write(SUMS)
+    command = ("-m", "millstream.run", flow, "-p", "2", "--tls", "tls")
+    code, out, err = finished(*command, folder=cluster.folder)
+    assert (code, out) == (64, "")
+    said = {unusable(number, "it has expired")[1] for number in range(2)}
+    assert err
+    assert set(err.splitlines(keepends=True)) <= said
     assert not lines_in(cluster.folder)
 
 

@@ -14,13 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.cluster.conftest import HERE, endings
-from tests.cluster.test_processes import (
-    ENDLESS,
-    EXPECTED,
-    SUMS,
-    lines_in,
-    wait_for_output,
-)
+from tests.cluster.flows import ENDLESS, EXPECTED, SUMS, lines_in, wait_for_output
 from tests.processes import started
 
 ADDRESSES = "10.213.7.1:2101;10.213.7.2:2101"

@@ -7,7 +7,6 @@ import shutil
 import signal
 import stat
 import time
-from pathlib import Path
 
 import millstream.operators as op
 import pytest
@@ -18,105 +17,16 @@ from millstream.testing import TestingSink, TestingSource, run_main
 from tests.counting import expected, written
 from tests.processes import finished
 from tests.recovery.watching import HERE, length, wait_until
-
-STATUS = Path("/proc/self/status")
-
-LIMIT = 200_000
-"""How many kilobytes a process may take at most; its items are three times as many."""
-
-SLOW_SINK = """
-import sys
-import time
-from datetime import timedelta
-from pathlib import Path
-
-import millstream.operators as op
-from millstream.dataflow import Dataflow
-from millstream.inputs import FixedPartitionedSource, StatefulSourcePartition
-from millstream.outputs import DynamicSink, StatelessSinkPartition
-from millstream.recovery import RecoveryConfig
-from millstream.testing import cluster_main
-
-ITEM_SIZE, BATCH_SIZE, BATCHES = 20_000, 10, 3_000
-SLOW_FOR = 1.0
-
-
-class Numbers(StatefulSourcePartition):
-    def __init__(self):
-        self.batches = 0
-
-    def next_batch(self):
-        if self.batches == BATCHES:
-            raise StopIteration
-        first = self.batches * BATCH_SIZE
-        self.batches += 1
-        return [f"{n:{ITEM_SIZE}}" for n in range(first, first + BATCH_SIZE)]
-
-    def snapshot(self):
-        return self.batches
-
-
-class Source(FixedPartitionedSource):
-    def list_parts(self):
-        return ["all"]
-
-    def build_part(self, step_id, for_part, resume_state):
-        return Numbers()
-
-
-received = [0, 0]
-slow_until = time.monotonic() + SLOW_FOR
-
-
-class Counting(StatelessSinkPartition):
-    def __init__(self, worker_index):
-        self.worker_index = worker_index
-
-    def write_batch(self, items):
-        received[self.worker_index] += len(items)
-        if self.worker_index == 1 and time.monotonic() < slow_until:
-            time.sleep(0.05)
-
-
-class Sink(DynamicSink):
-    def build(self, step_id, worker_index, worker_count):
-        return Counting(worker_index)
-
-
-flow = Dataflow("slow_sink")
-numbers = op.input("numbers", flow, Source())
-keyed = op.key_on("key", op.redistribute("spread", numbers), lambda item: item[-2:])
-counted = op.stateful_map("count", keyed, lambda n, item: ((n or 0) + 1, item))
-op.output("out", counted, Sink())
-cluster_main(
-    flow,
-    [],
-    0,
-    epoch_interval=timedelta(seconds=float(sys.argv[1])),
-    worker_count_per_proc=2,
-    recovery_config=RecoveryConfig(sys.argv[2]),
-)
-
-assert sum(received) == BATCHES * BATCH_SIZE
-assert min(received) > BATCHES * BATCH_SIZE // 3
-status = Path(sys.argv[3]).read_text()
-print(status.partition("VmHWM:")[2].split()[0])
-"""
+from tests.slow_sink import check_memory
 
 
 @pytest.mark.parametrize("interval", ["0", "0.1", "1", "60"])
 def test_slow_sink_costs_no_memory(tmp_path, interval):
     """D13: once, all that came within an epoch was in memory."""
-    if not STATUS.exists():
-        pytest.fail(f"there is no `{STATUS}` here, so memory can't be measured")
-    (tmp_path / "script.py").write_text(SLOW_SINK, "utf-8")
     store = tmp_path / "store"
     store.mkdir()
     init_db_dir(store, 2)
-    args = ("script.py", interval, str(store), str(STATUS))
-    code, out, err = finished(*args, folder=tmp_path)
-    assert (code, err) == (0, "")
-    assert int(out) < LIMIT
+    check_memory(20_000, interval, store)
 
 
 def cost_of_a_start(store, keys):

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 import millstream.operators.windowing as win
 import pytest
@@ -17,7 +20,6 @@ from tests.windowing.test_reference import (
     START,
     Gap,
     Value,
-    clock,
     keyed_values,
     run,
     seconds,
@@ -41,10 +43,46 @@ def dense_values(draw):
     ]
 
 
-some_items = st.one_of(keyed_values(), dense_values(), dense_values())
-some_waits = st.one_of(waits, st.just(timedelta.max))
-batch_sizes = st.integers(1, 31)
-worker_counts = st.integers(1, 3)
+class Case(NamedTuple):
+    """Windows, items for them, and how they come."""
+
+    kind: Any
+    items: list[tuple[str, Value]]
+    wait: timedelta
+    batch_size: int
+    workers: int
+
+    def outputs(self, operator, *args, ts_getter=attrgetter("timestamp"), optimize):
+        """For each key: its values, and what an operator makes of them."""
+        by_time = win.EventClock(ts_getter, self.wait, lambda: NOW)
+        out = run(
+            self.items,
+            lambda up: operator("step", up, by_time, self.kind.windower(), *args),
+            self.batch_size,
+            self.workers,
+            optimize=optimize,
+        )
+        for key, got in out.items():
+            yield key, [value for k, value in self.items if k == key], got
+
+    def expected(self, values, *, ordered):
+        return self.kind.expected(values, self.wait, ordered=ordered)
+
+    def check(self, operator, *args, content, ordered, optimize):
+        """See that the values of each window come to what they must."""
+        for _, values, got in self.outputs(operator, *args, optimize=optimize):
+            check(got, self.expected(values, ordered=ordered), content, ordered=ordered)
+
+
+def cases(windows):
+    return st.builds(
+        Case,
+        kind=windows,
+        items=st.one_of(keyed_values(), dense_values(), dense_values()),
+        wait=st.one_of(waits, st.just(timedelta.max)),
+        batch_size=st.integers(1, 31),
+        workers=st.integers(1, 3),
+    )
 
 
 def remainder(value):
@@ -106,73 +144,33 @@ def check(got, expected, content, *, ordered):
         assert got.sorted() == expected.sorted()
 
 
-def check_each(items, kind, wait, out, content, *, ordered):
-    for key, got in out.items():
-        values = [value for k, value in items if k == key]
-        expected = kind.expected(values, wait, ordered=ordered)
-        check(got, expected, content, ordered=ordered)
+@windows
+@orders
+@forms
+@given(data=st.data(), fold=st.sampled_from(sorted(FOLDS)))
+def test_fold_window(*, windows, ordered, optimize, data, fold):
+    *how, content = FOLDS[fold]
+    data.draw(cases(windows)).check(
+        partial(win.fold_window, ordered=ordered),
+        *how,
+        content=content,
+        ordered=ordered,
+        optimize=optimize,
+    )
 
 
 @windows
 @orders
 @forms
-@given(
-    data=st.data(),
-    items=some_items,
-    wait=some_waits,
-    fold=st.sampled_from(sorted(FOLDS)),
-    batch_size=batch_sizes,
-    workers=worker_counts,
-)
-def test_fold_window(
-    *, windows, ordered, optimize, data, items, wait, fold, batch_size, workers
-):
-    kind = data.draw(windows)
-    builder, folder, merger, content = FOLDS[fold]
-    out = run(
-        items,
-        lambda up: win.fold_window(
-            "step",
-            up,
-            clock(wait),
-            kind.windower(),
-            builder,
-            folder,
-            merger,
-            ordered=ordered,
-        ),
-        batch_size,
-        workers,
+@given(data=st.data(), into=st.sampled_from([list, set]))
+def test_collect_window(*, windows, ordered, optimize, data, into):
+    data.draw(cases(windows)).check(
+        partial(win.collect_window, ordered=ordered),
+        into,
+        content=into,
+        ordered=ordered,
         optimize=optimize,
     )
-    check_each(items, kind, wait, out, content, ordered=ordered)
-
-
-@windows
-@orders
-@forms
-@given(
-    data=st.data(),
-    items=some_items,
-    wait=some_waits,
-    into=st.sampled_from([list, set]),
-    batch_size=batch_sizes,
-    workers=worker_counts,
-)
-def test_collect_window(
-    *, windows, ordered, optimize, data, items, wait, into, batch_size, workers
-):
-    kind = data.draw(windows)
-    out = run(
-        items,
-        lambda up: win.collect_window(
-            "step", up, clock(wait), kind.windower(), into, ordered=ordered
-        ),
-        batch_size,
-        workers,
-        optimize=optimize,
-    )
-    check_each(items, kind, wait, out, into, ordered=ordered)
 
 
 def reduced(values):
@@ -184,18 +182,15 @@ def reduced(values):
 
 # These take values as they come.
 REDUCTIONS = {
-    "reduce": (
-        lambda *args: win.reduce_window("step", *args, first_of_least),
-        reduced,
-    ),
-    "max": (lambda *args: win.max_window("step", *args), max),
+    "reduce": (partial(win.reduce_window, reducer=first_of_least), reduced),
+    "max": (win.max_window, max),
     "max-by": (
-        lambda *args: win.max_window("step", *args, by=remainder),
+        partial(win.max_window, by=remainder),
         lambda values: max(values, key=remainder),
     ),
-    "min": (lambda *args: win.min_window("step", *args), min),
+    "min": (win.min_window, min),
     "min-by": (
-        lambda *args: win.min_window("step", *args, by=remainder),
+        partial(win.min_window, by=remainder),
         lambda values: min(values, key=remainder),
     ),
 }
@@ -203,54 +198,28 @@ REDUCTIONS = {
 
 @windows
 @forms
-@given(
-    data=st.data(),
-    items=some_items,
-    wait=some_waits,
-    reduction=st.sampled_from(sorted(REDUCTIONS)),
-    batch_size=batch_sizes,
-    workers=worker_counts,
-)
-def test_reduce_max_and_min_window(
-    *, windows, optimize, data, items, wait, reduction, batch_size, workers
-):
-    kind = data.draw(windows)
-    add_step, content = REDUCTIONS[reduction]
-    out = run(
-        items,
-        lambda up: add_step(up, clock(wait), kind.windower()),
-        batch_size,
-        workers,
-        optimize=optimize,
+@given(data=st.data(), reduction=st.sampled_from(sorted(REDUCTIONS)))
+def test_reduce_max_and_min_window(*, windows, optimize, data, reduction):
+    operator, content = REDUCTIONS[reduction]
+    data.draw(cases(windows)).check(
+        operator, content=content, ordered=False, optimize=optimize
     )
-    check_each(items, kind, wait, out, content, ordered=False)
 
 
 @windows
 @forms
-@given(
-    data=st.data(),
-    items=some_items,
-    wait=some_waits,
-    batch_size=batch_sizes,
-    workers=worker_counts,
-)
-def test_count_window(*, windows, optimize, data, items, wait, batch_size, workers):
+@given(data=st.data())
+def test_count_window(*, windows, optimize, data):
     """Its items have no key of their own: what is late is a whole item."""
-    kind = data.draw(windows)
-    by_item = win.EventClock(lambda item: item[1].timestamp, wait, lambda: NOW)
-    out = run(
-        items,
-        lambda up: win.count_window(
-            "step", up, by_item, kind.windower(), lambda item: item[0]
-        ),
-        batch_size,
-        workers,
+    case = data.draw(cases(windows))
+    outputs = case.outputs(
+        win.count_window,
+        itemgetter(0),
+        ts_getter=lambda item: item[1].timestamp,
         optimize=optimize,
     )
-    for key, got in out.items():
-        values = [value for k, value in items if k == key]
-        expected = kind.expected(values, wait, ordered=False)
+    for key, values, got in outputs:
+        expected = case.expected(values, ordered=False)
         late = [(window_id, (key, value)) for window_id, value in expected.late]
         check(got, expected._replace(late=late), len, ordered=False)
 
@@ -283,27 +252,12 @@ def emitted(down, kind):
 @windows
 @orders
 @forms
-@given(
-    data=st.data(),
-    items=some_items,
-    wait=some_waits,
-    batch_size=batch_sizes,
-    workers=worker_counts,
-)
-def test_window(*, windows, ordered, optimize, data, items, wait, batch_size, workers):
-    kind = data.draw(windows)
-    out = run(
-        items,
-        lambda up: win.window(
-            "step", up, clock(wait), kind.windower(), Log, ordered=ordered
-        ),
-        batch_size,
-        workers,
-        optimize=optimize,
-    )
-    for key, got in out.items():
-        values = [value for k, value in items if k == key]
-        expected = kind.expected(values, wait, ordered=ordered)
+@given(data=st.data())
+def test_window(*, windows, ordered, optimize, data):
+    case = data.draw(cases(windows))
+    operator = partial(win.window, ordered=ordered)
+    for _, values, got in case.outputs(operator, Log, optimize=optimize):
+        expected = case.expected(values, ordered=ordered)
         for name, content in (("close", list), ("count", len)):
             closed = got._replace(down=emitted(got.down, name))
             check(closed, expected, content, ordered=ordered)
@@ -313,7 +267,7 @@ def test_window(*, windows, ordered, optimize, data, items, wait, batch_size, wo
             (window_id, value) for window_id, ls in expected.down for value in ls
         ]
         merged = emitted(got.down, "merge")
-        if isinstance(kind, Gap):
+        if isinstance(case.kind, Gap):
             # A window that has become part of another had an id of its own.
             assert sorted(value for _, value in one_by_one) == sorted(
                 value for _, value in in_windows

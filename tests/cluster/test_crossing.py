@@ -51,6 +51,11 @@ kept = op.stateful_flat_map("step", pairs, lambda state, item: (None, [item]))
 lines = op.map("line", kept, lambda pair: (pair[0], described(pair[1])))
 is_same = lambda pair: (pair[0], str(pair[0] == described(pair[1])))
 same = op.map("compare", kept, is_same)
+# By few keys, which go once for a whole batch.
+few = op.key_on("few", up, lambda item: type(item).__name__)
+listed = op.collect("collect", few, timedelta(hours=1), len(ITEMS))
+again = op.flat_map_value("again", listed, lambda items: map(described, items))
+lines = op.merge("lines", lines, again)
 op.output("out", lines, DirSink(".", 1))
 op.output("same", same, DirSink(".", 1, lambda index, count: "same"))
 """
@@ -72,4 +77,42 @@ def test_items_are_the_same_there(cluster):
             expected = expected or lines
             assert lines == expected
             assert set(lines_of(cluster.folder / "same")) == {"True"}
-    assert len(expected) == 42
+    assert len(expected) == 2 * 42
+
+
+FOLDS = """
+import millstream.operators as op
+from millstream.connectors.files import DirSink
+from millstream.dataflow import Dataflow
+from millstream.operators import aggregators as agg
+from millstream.testing import TestingSource
+
+ITEMS = [(f"key {number % 7}", number * 37 % 101) for number in range(1000)]
+ALL = {
+    "n": agg.count(), "sum": agg.sum(), "mean": agg.mean(), "min": agg.min(),
+    "max": agg.max(), "first": agg.first(), "last": agg.last(),
+}
+
+flow = Dataflow("flow")
+up = op.input("inp", flow, TestingSource(ITEMS, 10))
+folds = [
+    op.count_final("count", up, lambda pair: pair[0]),
+    op.max_final("max", up, lambda number: number % 50),
+    op.min_final("min", up),
+    op.aggregate_final("all", up, ALL),
+]
+lines = op.map_value("line", op.merge("merge", *folds), repr)
+op.output("out", lines, DirSink(".", 1))
+"""
+
+
+def test_values_combined_before_they_cross(cluster):
+    """By workers that are alone, or threads of two processes: in one epoch, and in many."""
+    flow, expected = cluster.write(FOLDS), None
+    for count, options in [(1, ()), (2, ()), (2, ("-w", "2", "-s", "0"))]:
+        with cluster.started(count, flow, *options) as processes:
+            assert endings(processes) == [(0, "")] * count
+        lines = lines_of(cluster.folder / "part_0")
+        expected = expected or lines
+        assert lines == expected
+    assert len(expected) == 4 * 7

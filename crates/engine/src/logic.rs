@@ -182,9 +182,19 @@ pub trait StatefulBatch<H: Host>: Send + Sync {
     /// Begins on a worker. `wanted` says of each output whether anybody takes it.
     fn start(&self, wanted: &[bool]) -> KeyedStep<H>;
 
+    /// Begins, on a worker, to make one value of several of a key before they go to the worker
+    /// that owns it. It emits them at the end, by the first output; they arrive there by
+    /// [`COMBINED`]. Others may arrive as they are, at any time.
+    fn start_combining(&self) -> Option<KeyedStep<H>> {
+        None
+    }
+
     /// What its state is, in a few words: state that was kept under another form isn't its.
     fn form(&self) -> String;
 }
+
+/// The stream of a step by which values come that were combined before.
+pub const COMBINED: usize = usize::MAX;
 
 /// A step that keeps state for each key, and goes by one watermark for its whole stream;
 /// shared by all workers.

@@ -214,7 +214,8 @@ impl PyKey {
         })
     }
 
-    fn clone_ref(&self, py: Python<'_>) -> Self {
+    /// Another handle to it.
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         Self {
             text: self.text.clone_ref(py),
             utf8: self.utf8,

@@ -28,7 +28,7 @@ impl Caller<Integers> for Watcher {
 }
 
 /// Runs a flow; gives what was counted, and what was told.
-fn watch(flow: Builder, settings: &Settings) -> (Vec<StepFigures>, Vec<Notice>) {
+pub(crate) fn watch(flow: Builder, settings: &Settings) -> (Vec<StepFigures>, Vec<Notice>) {
     let notices = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&notices);
     let metrics = Arc::new(Metrics::new(move |notice| {
@@ -45,7 +45,7 @@ fn watch(flow: Builder, settings: &Settings) -> (Vec<StepFigures>, Vec<Notice>) 
 }
 
 /// Items in and out of each step, over all workers.
-fn items(steps: &[StepFigures]) -> BTreeMap<&str, (Option<u64>, Option<u64>)> {
+pub(crate) fn items(steps: &[StepFigures]) -> BTreeMap<&str, (Option<u64>, Option<u64>)> {
     let add = |total: &mut Option<u64>, more: Option<u64>| {
         if let Some(more) = more {
             *total = Some(total.unwrap_or(0) + more);

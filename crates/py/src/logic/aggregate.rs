@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use crate::callables::calling;
@@ -79,7 +79,6 @@ impl Aggregators {
         Ok(Some(Arc::new(Self { named, getters })))
     }
 
-    /// What there is before the first value.
     /// What they are.
     pub(crate) fn form(&self) -> String {
         let kinds: Vec<&str> = self.named.iter().map(|named| name_of(named.kind)).collect();
@@ -98,6 +97,7 @@ impl Aggregators {
         Ok(Aggregates(accumulators.map_err(reading)?.into()))
     }
 
+    /// What there is before the first value.
     pub(crate) fn open(&self) -> Aggregates {
         Aggregates(self.named.iter().map(|_| Accumulator::Empty).collect())
     }
@@ -162,8 +162,8 @@ impl Aggregates {
     /// What is kept of them: for each, what is in it, in a tuple.
     pub(crate) fn save(&self, py: Python<'_>) -> Result<Py<PyAny>, PyFailure> {
         let parts: PyResult<Vec<_>> = self.0.iter().map(|each| each.save(py)).collect();
-        let list = parts.and_then(|parts| PyList::new(py, parts));
-        Ok(list.map_err(calling("aggregate"))?.into_any().unbind())
+        let saved = parts.and_then(|parts| PyTuple::new(py, parts));
+        Ok(saved.map_err(calling("aggregate"))?.into_any().unbind())
     }
 }
 

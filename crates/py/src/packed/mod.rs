@@ -1,5 +1,7 @@
 //! Batches that go to another process: plain values as they are, anything else as one pickle.
+//! Each key goes once, so that there, too, its values share one string.
 
+mod keys;
 mod plain;
 
 use millstream_engine::batch::Batch;
@@ -11,6 +13,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::host::{PyFailure, PyKey, Python3};
 use crate::rows::PyRows;
+use keys::{KeysWritten, read_key};
 use plain::Reader;
 
 /// `pickle.dumps` and `pickle.loads`, looked up once.
@@ -55,8 +58,9 @@ fn pack_rows(py: Python<'_>, rows: PyRows) -> PyResult<Vec<u8>> {
 fn pack_keyed(py: Python<'_>, pairs: Vec<(PyKey, Py<PyAny>)>) -> PyResult<Vec<u8>> {
     let write = || {
         let mut bytes = begin(KEYED, pairs.len())?;
+        let mut keys = KeysWritten::default();
         for (key, value) in &pairs {
-            plain::write_text(key.bind(py), &mut bytes)?;
+            keys.write(py, key, &mut bytes)?;
             plain::write(value.bind(py), &mut bytes)?;
         }
         Some(bytes)
@@ -121,8 +125,9 @@ fn unpack_rows(py: Python<'_>, mut reader: Reader<'_>) -> PyResult<Batch<Python3
 
 fn unpack_keyed(py: Python<'_>, mut reader: Reader<'_>) -> PyResult<Batch<Python3>> {
     let count = reader.read_length()?;
+    let mut keys = Vec::new();
     let pairs = (0..count).map(|_| {
-        let key = PyKey::of_text(reader.read(py)?)?;
+        let key = read_key(py, &mut keys, &mut reader)?;
         Ok((key, reader.read(py)?.unbind()))
     });
     Ok(Batch::Keyed(pairs.collect::<PyResult<_>>()?))

@@ -14,6 +14,7 @@ use pyo3::types::{
     PyBool, PyBytes, PyDateAccess, PyDateTime, PyFloat, PyInt, PyString, PyTimeAccess, PyTuple,
     PyTzInfo, PyTzInfoAccess,
 };
+use smallvec::SmallVec;
 
 /// How deep tuples may lie in each other.
 const DEEPEST: usize = 4;
@@ -142,7 +143,7 @@ impl<'a> Reader<'a> {
                 if length > self.bytes.len() {
                     return Err(garbled());
                 }
-                let elements: PyResult<Vec<_>> =
+                let elements: PyResult<SmallVec<[_; 4]>> =
                     (0..length).map(|_| self.read_at(py, depth)).collect();
                 PyTuple::new(py, elements?)?.into_any()
             }

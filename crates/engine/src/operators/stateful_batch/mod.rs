@@ -5,10 +5,12 @@
 //! here are only the routing, and the timely operator around it.
 
 pub(crate) mod changes;
+mod combine;
 pub(crate) mod emitting;
 pub(crate) mod keys;
 mod order;
 pub(crate) mod outputs;
+mod routing;
 mod timers;
 
 use std::sync::Arc;
@@ -24,16 +26,18 @@ use timely::progress::operate::FrontierInterest;
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::epoch::Epoch;
-use crate::host::{Failure, Host, Key};
+use crate::host::{Failure, Host};
 use crate::lane::Laned;
-use crate::logic::StatefulBatch;
+use crate::logic::{COMBINED, StatefulBatch};
 use crate::metrics::{Figures, Role};
 use crate::operators::stateful_batch::changes::{record, restore};
+use crate::operators::stateful_batch::combine::combine;
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::outputs::Outputs;
+use crate::operators::stateful_batch::routing::Router;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
-use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
+use crate::timely_ext::exchange::{Parcel, by_address};
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
 use crate::timely_ext::timer::Timer;
@@ -50,24 +54,38 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
     wanted: &[bool],
     mut ups: Vec<BatchStream<'scope, H>>,
 ) -> Vec<BatchStream<'scope, H>> {
+    let figures = context.figures(&operator.id, Role::Stateful);
+    let step = Step {
+        figures,
+        context: context.clone(),
+        id: operator.id.clone(),
+        written_as: operator.written_as.clone(),
+        keys: builder.start(wanted).0,
+    };
+    let outputs = wanted.len();
     if context.workers == 1
         && ups.len() < 2
         && let Some(up) = ups.pop()
     {
-        return apply(context, operator, builder, wanted, up.batches, Pipeline);
+        return apply(step, outputs, up.batches, Pipeline);
     }
     let Some(scope) = ups.first().map(|up| up.batches.scope()) else {
         return Vec::new();
     };
     let routed = ups.into_iter().enumerate();
-    let routed = routed.map(|(input, up)| route(context, operator, input, up));
+    let routed = routed.map(|(input, up)| match builder.start_combining() {
+        Some(combining) if context.workers > 1 => {
+            combine(context, operator, &step.figures, combining, up)
+        }
+        _ => route(context, operator, input, up),
+    });
     // One stream, so that values which came one after another stay so, by whichever of
     // the step's streams they come.
     let parcels = scope.concatenate(routed);
     if context.workers == 1 {
-        apply(context, operator, builder, wanted, parcels, Pipeline)
+        apply(step, outputs, parcels, Pipeline)
     } else {
-        apply(context, operator, builder, wanted, parcels, by_address())
+        apply(step, outputs, parcels, by_address())
     }
 }
 
@@ -78,23 +96,10 @@ fn route<'scope, H: Host>(
     input: usize,
     up: BatchStream<'scope, H>,
 ) -> Stream<'scope, Time, Parcel<Batch<H>>> {
-    let workers = context.workers as u64;
-    let sender = context.clone();
     let step = operator.written_as.clone();
-    let mut sorter = Sorter::new(context.workers);
+    let mut router = Router::new(context);
     address(context, operator, up, move |scope, batch, out| {
-        for (key, value) in batch.into_keyed(scope, &step)? {
-            // Less than the number of workers, which is a `usize`.
-            #[expect(clippy::cast_possible_truncation)]
-            let worker = (key.stable_hash() % workers) as usize;
-            sorter.put(worker, (key, value));
-        }
-        for (worker, pairs) in sorter.drain() {
-            let pairs = Batch::Keyed(pairs);
-            let pairs = (pairs.weight(scope), pairs);
-            out.push(Parcel::new(&sender, scope, worker, input, pairs)?);
-        }
-        Ok(())
+        router.address(scope, input, batch.into_keyed(scope, &step)?, out)
     })
 }
 
@@ -146,10 +151,8 @@ fn batches<H: Host, C: Delivery<H>>(
 }
 
 fn apply<'scope, H, C, P>(
-    context: &Context<H>,
-    operator: &PhysicalOperator<H>,
-    builder: &Arc<dyn StatefulBatch<H>>,
-    wanted: &[bool],
+    mut step: Step<H>,
+    count: usize,
     up: Stream<'scope, Time, C>,
     pact: P,
 ) -> Vec<BatchStream<'scope, H>>
@@ -159,29 +162,21 @@ where
     P: ParallelizationContract<Time, C>,
 {
     let scope = up.scope();
-    let mut operator_builder = OperatorBuilder::new(operator.id.to_string(), scope);
+    let context = step.context.clone();
+    let mut operator_builder = OperatorBuilder::new(step.id.to_string(), scope);
     let activator = scope.activator_for(operator_builder.operator_info().address);
     let mut timer = Timer::new(activator.clone());
     let mut input = operator_builder.new_input(up, pact);
     operator_builder.set_notify_for(0, FrontierInterest::Always);
-    let figures = context.figures(&operator.id, Role::Stateful);
-    let count = wanted.len();
-    let (mut outputs, downs) = Outputs::add(context, &figures, &mut operator_builder, count);
+    let figures = &step.figures;
+    let (mut outputs, downs) = Outputs::add(&context, figures, &mut operator_builder, count);
 
-    let mut step = Step {
-        figures,
-        context: context.clone(),
-        id: operator.id.clone(),
-        written_as: operator.written_as.clone(),
-        keys: builder.start(wanted).0,
-    };
     step.attempt(|step, scope| restore(&step.context, &step.id, &mut *step.keys, scope));
     let mut settled_at = Duration::ZERO;
     operator_builder.build(move |capabilities| {
         // Held at the epoch at hand, one for each output, to emit what timers and the end
         // bring.
         let mut held = capabilities;
-        let context = step.context.clone();
         let mut epochs = InEpochs::new(context.shared.first_epoch, context.recorder.is_some());
         move |frontiers| {
             epochs.add(receive(&mut input));
@@ -271,7 +266,10 @@ impl<H: Host> Step<H> {
                 return Ok(());
             }
             let pairs = batch.into_keyed(scope, &self.written_as)?;
-            self.figures.items_in.add(pairs.len());
+            // What was combined has been counted.
+            if input != COMBINED {
+                self.figures.items_in.add(pairs.len());
+            }
             let clock = &self.context.shared.clock;
             let begun = clock.monotonic();
             let made = self.keys.on_batch(&self.context, scope, input, pairs)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use millstream_engine::logic::{Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
+use millstream_engine::logic::{COMBINED, Emit, Fate, KeyedLogic, KeyedStep, StatefulBatch};
 use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -80,6 +80,35 @@ impl Fold {
         })
     }
 
+    /// Whether it makes no difference which values are combined first.
+    fn is_associative(&self) -> bool {
+        match self {
+            Self::Count | Self::Max { .. } | Self::Min { .. } | Self::Aggregate(_) => true,
+            Self::By { .. } | Self::Reduce(_) => false,
+        }
+    }
+
+    /// Adds what several values have come to elsewhere: a count, the best of them, or what is
+    /// kept of aggregates.
+    fn add_combined(
+        &self,
+        py: Python<'_>,
+        state: &mut State,
+        value: Py<PyAny>,
+    ) -> Result<(), PyFailure> {
+        match (self, state) {
+            (Self::Count, State::Count(count)) => {
+                *count += value.extract::<u64>(py).map_err(reading)?;
+                Ok(())
+            }
+            (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
+                let more = aggregators.read_saved(value.bind(py))?;
+                aggregators.merge(py, aggregates, more)
+            }
+            (_, state) => self.add(py, state, value),
+        }
+    }
+
     fn add(&self, py: Python<'_>, state: &mut State, value: Py<PyAny>) -> Result<(), PyFailure> {
         match (self, state) {
             (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
@@ -131,8 +160,17 @@ fn measure_of(
 }
 
 /// A step that folds, for all workers.
-#[derive(Clone)]
 pub(crate) struct FoldStep(pub(crate) Arc<Fold>);
+
+impl FoldStep {
+    fn logic(&self, combines: bool) -> KeyedStep<Python3> {
+        KeyedStep::new(FoldLogic {
+            fold: Arc::clone(&self.0),
+            combines,
+            are_combined: false,
+        })
+    }
+}
 
 impl StatefulBatch<Python3> for FoldStep {
     fn form(&self) -> String {
@@ -140,19 +178,32 @@ impl StatefulBatch<Python3> for FoldStep {
     }
 
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
-        KeyedStep::new(self.clone())
+        self.logic(false)
+    }
+
+    fn start_combining(&self) -> Option<KeyedStep<Python3>> {
+        self.0.is_associative().then(|| self.logic(true))
     }
 }
 
-impl KeyedLogic<Python3> for FoldStep {
+/// A step that folds, on one worker.
+struct FoldLogic {
+    fold: Arc<Fold>,
+    /// Whether it is to combine values, for another worker to fold.
+    combines: bool,
+    /// Whether the values at hand are such.
+    are_combined: bool,
+}
+
+impl KeyedLogic<Python3> for FoldLogic {
     type State = State;
 
     fn build(&mut self, py: Python<'_>, _key: &PyKey) -> Result<State, PyFailure> {
-        self.0.open(py)
+        self.fold.open(py)
     }
 
     fn resume(&mut self, py: Python<'_>, _key: &PyKey, saved: &Saved) -> Result<State, PyFailure> {
-        self.0.read(unpickled(py, saved)?)
+        self.fold.read(unpickled(py, saved)?)
     }
 
     fn snapshot(&mut self, py: Python<'_>, state: &mut State) -> Result<Saved, PyFailure> {
@@ -165,6 +216,10 @@ impl KeyedLogic<Python3> for FoldStep {
         }
     }
 
+    fn begin_batch(&mut self, input: usize) {
+        self.are_combined = input == COMBINED;
+    }
+
     fn on_batch(
         &mut self,
         py: Python<'_>,
@@ -172,12 +227,16 @@ impl KeyedLogic<Python3> for FoldStep {
         values: &mut Vec<Py<PyAny>>,
         _emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        if let State::Count(count) = state {
+        if self.are_combined {
+            for value in values.drain(..) {
+                self.fold.add_combined(py, state, value)?;
+            }
+        } else if let State::Count(count) = state {
             *count += values.len() as u64;
-            return Ok(Fate::Retain);
-        }
-        for value in values.drain(..) {
-            self.0.add(py, state, value)?;
+        } else {
+            for value in values.drain(..) {
+                self.fold.add(py, state, value)?;
+            }
         }
         Ok(Fate::Retain)
     }
@@ -192,8 +251,9 @@ impl KeyedLogic<Python3> for FoldStep {
             State::Nothing => {}
             State::Count(count) => emit.push(PyInt::new(py, count).into_any().unbind()),
             State::Value(value) | State::Best(value, _) => emit.push(value),
+            State::Aggregates(aggregates) if self.combines => emit.push(aggregates.save(py)?),
             State::Aggregates(aggregates) => {
-                if let Fold::Aggregate(aggregators) = &*self.0 {
+                if let Fold::Aggregate(aggregators) = &*self.fold {
                     emit.push(aggregators.close(py, &aggregates)?);
                 }
             }

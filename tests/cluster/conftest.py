@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -66,9 +67,14 @@ def endings(processes, timeout=30):
     return ended
 
 
+ABSENT = re.compile(r"\((it has not come|can't reach it: .*)\)$")
+
+
 def missed(seconds, *missing, refused=None):
     """What a process says when others didn't come in time."""
     more = "" if refused is None else f"; refused: {refused}"
+    if not more and any(ABSENT.search(each) for each in missing):
+        more = "; start all of them within that time, with the same addresses"
     return (
         f"millstream: not all processes of the cluster came within {seconds} s: "
         f"missing {', '.join(missing)}{more}\n"
@@ -76,20 +82,19 @@ def missed(seconds, *missing, refused=None):
 
 
 OTHER_AUTHORITY = (
-    "signed by another authority; all processes need the same secret, or certificates "
-    "of the same authority"
+    "another secret, or a certificate of another authority; all processes need the "
+    "same secret, or certificates of the same authority"
 )
 
 
 def distrust(cluster, seconds):
     """How two processes end that don't trust each other."""
-    missing = f"process 1 at {cluster.address(1)} (nothing was heard of it)"
+    missing = f"process 1 at {cluster.address(1)} (it has not come)"
     refused = (
-        "a connection from this host: it says that the certificate of this process was "
-        f"{OTHER_AUTHORITY}"
+        f"a connection from this host: it says that this process has {OTHER_AUTHORITY}"
     )
     not_joined = (
-        f"millstream: can't join process 0 at {cluster.address(0)}: its certificate "
-        f"was {OTHER_AUTHORITY}\n"
+        f"millstream: can't join process 0 at {cluster.address(0)}: it has "
+        f"{OTHER_AUTHORITY}\n"
     )
     return [(75, missed(seconds, missing, refused=refused)), (64, not_joined)]

@@ -94,7 +94,7 @@ def test_certificate_at_another_time_is_refused(cluster, number, dates, reason):
     of_each[number] = dates
     with processes_of_an_authority(cluster, *of_each) as processes:
         ended = endings(processes, timeout=2 + 6)
-    heard = ["can't reach it: nobody listens there", "nothing was heard of it"]
+    heard = ["can't reach it: nobody listens there", "it has not come"]
     address = cluster.address(number)
     missing = missed(2, f"process {number} at {address} ({heard[number]})")
     assert ended[number] == unusable(number, reason)

@@ -107,7 +107,7 @@ op.output("out", lines, DirSink(".", 1))
 
 
 def test_values_combined_before_they_cross(cluster):
-    """By workers that are alone, or threads of two processes: in one epoch, and in many."""
+    """By workers that are alone, and by threads; in one epoch, and in many."""
     flow, expected = cluster.write(FOLDS), None
     for count, options in [(1, ()), (2, ()), (2, ("-w", "2", "-s", "0"))]:
         with cluster.started(count, flow, *options) as processes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from millstream.recovery import init_db_dir
@@ -14,6 +14,8 @@ from tests.cluster.conftest import endings
 
 FLOW = """
 import os
+import threading
+import time
 from pathlib import Path
 
 import millstream.operators as op
@@ -26,6 +28,17 @@ ITEMS = ["x" * 10_000] * 100
 WAITS_FOR = os.environ["WAITS_FOR"]
 GO = Path("go")
 calls = Path(f"calls-{os.environ['NUMBER']}").open("w")
+ticks = Path(f"ticks-{os.environ['NUMBER']}").open("w")
+
+
+def tick():
+    while True:
+        ticks.write(".")
+        ticks.flush()
+        time.sleep(0.05)
+
+
+threading.Thread(target=tick, daemon=True).start()
 
 
 def called():
@@ -91,20 +104,10 @@ def settled(path):
     return calls
 
 
-@pytest.mark.parametrize("waits_for", ["room", "store"])
-@pytest.mark.parametrize(
-    ("peer_timeout", "reason", "within"),
-    [
-        pytest.param(60, "connection (reset|closed)", 5, id="killed"),
-        pytest.param(6, "silent for 6 s", 6 + 5, id="silent"),
-    ],
-)
-def test_nobody_waits_for_it(
-    cluster, options, *, waits_for, peer_timeout, reason, within
-):
-    """Once, who waited for the store had room a single time, and then waited again."""
+@contextmanager
+def waiting(cluster, waits_for, *options):
+    """The leader, stopped, and the process that waits for it."""
     flow = cluster.write(FLOW)
-    options = (*options, "--peer-timeout", str(peer_timeout))
     with ExitStack() as stack:
         leader, follower = (
             stack.enter_context(
@@ -121,8 +124,43 @@ def test_nobody_waits_for_it(
         leader.send_signal(signal.SIGSTOP)
         (cluster.folder / "go").touch()
         assert settled(cluster.folder / "calls-1") <= MOST[waits_for]
+        yield leader, follower
+
+
+@pytest.mark.parametrize("waits_for", ["room", "store"])
+@pytest.mark.parametrize(
+    ("peer_timeout", "reason", "within"),
+    [
+        pytest.param(60, "connection (reset|closed)", 5, id="killed"),
+        pytest.param(6, "silent for 6 s", 6 + 5, id="silent"),
+    ],
+)
+def test_nobody_waits_for_it(
+    cluster, options, *, waits_for, peer_timeout, reason, within
+):
+    """Once, who waited for the store had room a single time, and then waited again."""
+    options = (*options, "--peer-timeout", str(peer_timeout))
+    with waiting(cluster, waits_for, *options) as (leader, follower):
         if "silent" not in reason:
             leader.kill()
         ((code, err),) = endings([follower], timeout=within)
     assert code == 75
     assert re.fullmatch(f"millstream: process 0 is lost: {reason}; {LOST}\n", err), err
+
+
+@pytest.mark.parametrize("waits_for", ["room", "store"])
+def test_signals_are_heard_meanwhile(cluster, waits_for, options):
+    """So are others of the process: who waits doesn't hold the interpreter."""
+    with waiting(cluster, waits_for, *options, "--peer-timeout", "60") as (_, follower):
+        ticks = cluster.folder / "ticks-1"
+        before = ticks.stat().st_size
+        time.sleep(0.5)
+        assert ticks.stat().st_size > before
+        follower.send_signal(signal.SIGINT)
+        if waits_for == "store":
+            # The first asks for a drain, for which the leader would have to go on.
+            time.sleep(0.5)
+            assert follower.poll() is None
+            follower.send_signal(signal.SIGINT)
+        ((code, _),) = endings([follower], timeout=10)
+    assert code == 130

@@ -19,7 +19,7 @@ use crate::resume::{self, Found};
 use crate::run::{Caller, Settings};
 
 /// What an earlier run kept, and where what this one makes goes.
-pub(crate) enum Kept {
+pub(crate) enum Prior {
     Store(Box<Opened>, Found),
     Leader(Found),
 }
@@ -33,7 +33,7 @@ pub(crate) fn restore<H: Host>(
     sinks: u32,
     settings: &Settings,
     caller: &dyn Caller<H>,
-) -> Result<Option<Kept>, Error<H>> {
+) -> Result<Option<Prior>, Error<H>> {
     let look_up = || caller.interrupted().map_err(Error::Interrupted);
     if let Some(lobby) = lobby.as_deref_mut().filter(|_| !place.leads()) {
         let Some(workers) = lobby.take_restored()? else {
@@ -45,7 +45,7 @@ pub(crate) fn restore<H: Host>(
         };
         resume::claim(physical, partitions, place, &mut found)?;
         lobby.send_claims(std::mem::take(&mut found.claims));
-        return Ok(Some(Kept::Leader(found)));
+        return Ok(Some(Prior::Leader(found)));
     }
     let Some(recovery) = &settings.recovery else {
         if let Some(lobby) = lobby {
@@ -64,7 +64,7 @@ pub(crate) fn restore<H: Host>(
     if let Some(lobby) = &mut lobby {
         found.claims.extend(lobby.gather_claims()?);
     }
-    Ok(Some(Kept::Store(Box::new(opened), found)))
+    Ok(Some(Prior::Store(Box::new(opened), found)))
 }
 
 /// The mapper of each fused operator.

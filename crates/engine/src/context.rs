@@ -13,7 +13,7 @@ use timely::scheduling::activate::Activator;
 
 use crate::clock::Clock;
 use crate::cluster::Place;
-use crate::cluster::member::Member;
+use crate::cluster::member::{Member, PULSE};
 use crate::epoch::{Epoch, EpochBoard};
 use crate::error::Error;
 use crate::halt::{Halt, Reason};
@@ -23,7 +23,7 @@ use crate::logic::FlatMapBatch;
 use crate::metrics::{Figures, Gauges, Live, Metrics, Role};
 use crate::partitions::Assigned;
 use crate::plan::StepId;
-use crate::recovery::{Recorder, Restored, Saved, TwoPhaseSinks};
+use crate::recovery::{Change, Recorder, Restored, Saved, TwoPhaseSinks, chunks};
 use crate::room::Room;
 
 /// What all workers of a process share.
@@ -129,6 +129,33 @@ impl<H: Host> Clone for Context<H> {
 }
 
 impl<H: Host> Context<H> {
+    /// Hands over what changed in an epoch, before its end shows. While the store is far behind,
+    /// this waits, and holds nobody up but this worker; nobody hears of changes if the run stops
+    /// meanwhile.
+    pub(crate) fn record(
+        &self,
+        scope: H::Scope<'_>,
+        step: &StepId,
+        epoch: Epoch,
+        changes: Vec<Change>,
+    ) {
+        let Some(recorder) = &self.recorder else {
+            return;
+        };
+        let keeper = recorder.keeper();
+        for chunk in chunks(changes) {
+            while !keeper.has_room() && !self.is_halted() {
+                if let Err(error) = H::pause(scope, || keeper.await_room(PULSE)) {
+                    self.shared.halt.interrupt(error);
+                }
+            }
+            if self.is_halted() {
+                return;
+            }
+            keeper.record(step, epoch, chunk);
+        }
+    }
+
     pub(crate) fn is_halted(&self) -> bool {
         self.shared.halt.is_raised()
     }

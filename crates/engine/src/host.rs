@@ -59,6 +59,10 @@ pub trait Host: Sized + 'static {
         item: Self::Item,
     ) -> Result<(Self::Key, Self::Item), Failure<Self>>;
 
+    /// Waits for something while others use the runtime, and then looks whether the caller wants
+    /// to stop.
+    fn pause(scope: Self::Scope<'_>, wait: impl FnOnce() + Send) -> Result<(), Self::Error>;
+
     /// Puts a `(key, value)` pair together.
     fn join(scope: Self::Scope<'_>, key: Self::Key, value: Self::Item) -> Self::Item;
 

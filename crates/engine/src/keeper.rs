@@ -1,19 +1,18 @@
 //! Where what is to be kept goes: to the store, or to the process that has it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use millstream_recovery::id::{self, SinkPartition, WorkerIndex};
+use millstream_recovery::id::{self, SinkPartition, StateKey, WorkerIndex};
 use millstream_recovery::protocol::coordinator::Frontier;
 use millstream_recovery::session::Session;
+use millstream_recovery::store::Record;
 
 use crate::cluster::message::{Kept, Message};
 use crate::cluster::wire::Wire;
 use crate::epoch::Epoch;
 use crate::plan::StepId;
-use crate::recovery::Change;
-
-/// How many bytes of records go in one message, about.
-const CHUNK: usize = 1 << 20;
+use crate::recovery::{Change, StoredStep, weight_of};
 
 /// How many bytes of records may be on their way to the leader.
 const ROOM: usize = 64 << 20;
@@ -79,35 +78,19 @@ impl ToLeader {
     }
 
     fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
-        let mut chunk = Vec::new();
-        let mut weight = 0;
-        for kept in changes.into_iter().map(Kept::of) {
-            weight += kept.weight();
-            chunk.push(kept);
-            if weight >= CHUNK {
-                self.send(step, epoch, std::mem::take(&mut chunk), weight);
-                weight = 0;
-            }
-        }
-        if !chunk.is_empty() {
-            self.send(step, epoch, chunk, weight);
-        }
-    }
-
-    /// Sends some of it, when there is room.
-    fn send(&self, step: &StepId, epoch: Epoch, changes: Vec<Kept>, weight: usize) {
-        {
-            let mut queue = self
-                .has_room
-                .wait_while(self.lock(), |queue| queue.is_full())
-                .unwrap_or_else(PoisonError::into_inner);
-            queue.unhanded += weight;
-        }
+        self.lock().unhanded += changes.iter().map(weight_of).sum::<usize>();
         self.tell(&Message::Records {
             step: step.to_string(),
             epoch: epoch.0,
-            changes,
+            changes: changes.into_iter().map(Kept::of).collect(),
         });
+    }
+
+    fn await_room(&self, within: Duration) {
+        let waited = self
+            .has_room
+            .wait_timeout_while(self.lock(), within, |queue| queue.is_full());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn tell(&self, message: &Message) {
@@ -116,18 +99,37 @@ impl ToLeader {
 }
 
 impl Keeper {
-    /// Hands over what became of some keys in an epoch. Waits only for a store that has fallen
-    /// far behind. If it has failed, the run is being told already.
+    /// Whether what is handed over need not wait for what was before.
+    pub(crate) fn has_room(&self) -> bool {
+        match self {
+            Self::Store(session) => session.has_room(),
+            Self::Leader(leader) => !leader.lock().is_full(),
+        }
+    }
+
+    /// Waits a while for that.
+    pub(crate) fn await_room(&self, within: Duration) {
+        match self {
+            Self::Store(session) => session.await_room(within),
+            Self::Leader(leader) => leader.await_room(within),
+        }
+    }
+
+    /// Hands over what became of some keys in an epoch; waits if there is no room. If the store
+    /// has failed, the run is being told already.
     pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
         match self {
             Self::Store(session) => {
-                let step = step.to_string();
-                let changes = changes.into_iter().map(Kept::of);
-                let records = changes.map(|kept| kept.into_record(&step, epoch.0));
-                let _ = session.record(records.collect());
+                let record = |(key, state)| Record {
+                    step: StoredStep(step.to_string()),
+                    key: StateKey(key),
+                    epoch: id::Epoch(epoch.0),
+                    state,
+                };
+                let _ = session.record(changes.into_iter().map(record).collect());
             }
             Self::Leader(leader) => leader.record(step, epoch, changes),
         }

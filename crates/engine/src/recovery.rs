@@ -81,6 +81,31 @@ impl TwoPhaseSinks {
 /// What became of a key, or of a partition, in an epoch: its state, or none if it is gone.
 pub(crate) type Change = (String, Option<Saved>);
 
+/// How many bytes of changes are handed over at once, about.
+const CHUNK: usize = 1 << 20;
+
+/// About how many bytes a change takes.
+pub(crate) fn weight_of((key, state): &Change) -> usize {
+    key.len() + state.as_ref().map_or(0, |state| state.payload.len()) + 64
+}
+
+/// Some of the changes at a time, so that they are not all in memory twice.
+pub(crate) fn chunks(
+    changes: impl IntoIterator<Item = Change>,
+) -> impl Iterator<Item = Vec<Change>> {
+    let mut changes = changes.into_iter();
+    std::iter::from_fn(move || {
+        let (mut chunk, mut weight) = (Vec::new(), 0);
+        while weight < CHUNK
+            && let Some(change) = changes.next()
+        {
+            weight += weight_of(&change);
+            chunk.push(change);
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
 /// Hands over what one worker has to keep, and says how far it has come.
 pub(crate) struct Recorder {
     keeper: Keeper,
@@ -118,10 +143,9 @@ impl Recorder {
         clock.probe_with(&self.ends);
     }
 
-    /// Hands over what changed in an epoch, before its end shows. Waits only for a store that
-    /// has fallen far behind. If it has failed, the run is about to be told.
-    pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
-        self.keeper.record(step, epoch, changes);
+    /// Where it goes.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// A two-phase sink has prepared all before an epoch; or, at its end, up to it.
@@ -168,4 +192,32 @@ impl fmt::Debug for Recorder {
 )]
 pub(crate) fn worker_index(worker: usize) -> WorkerIndex {
     WorkerIndex(worker as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(bytes: usize) -> Change {
+        let state = Saved {
+            codec: Codec::Native,
+            payload: vec![0; bytes],
+        };
+        ("key".to_owned(), Some(state))
+    }
+
+    #[test]
+    fn changes_go_in_chunks_of_about_the_same_weight() {
+        let half = CHUNK / 2;
+        let sizes = [half, half, 10, 2 * CHUNK, 10, 10];
+        let chunks: Vec<_> = chunks(sizes.map(change)).collect();
+        let counts: Vec<_> = chunks.iter().map(Vec::len).collect();
+        assert_eq!(counts, [2, 2, 2]);
+        assert_eq!(chunks.concat(), sizes.map(change));
+    }
+
+    #[test]
+    fn nothing_is_no_chunk() {
+        assert_eq!(chunks([]).count(), 0);
+    }
 }

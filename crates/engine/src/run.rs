@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::begin::{Kept, deal_out, fuse_stages, list_partitions, restore, two_phase_sinks};
+use crate::begin::{Prior, deal_out, fuse_stages, list_partitions, restore, two_phase_sinks};
 use crate::clock::Clock;
 use crate::cluster::lobby::Lobby;
 use crate::cluster::member::{Member, start_clerk};
@@ -197,7 +197,7 @@ fn run_at<H: Host>(
         settings,
         &**caller,
     )?;
-    if let Some(Kept::Store(opened, _)) = &kept
+    if let Some(Prior::Store(opened, _)) = &kept
         && opened.start().epoch.0 > Epoch::FIRST.0
     {
         let epoch = opened.start().epoch.0;
@@ -205,7 +205,7 @@ fn run_at<H: Host>(
     }
     let (first_epoch, execution) = match (&kept, &mut lobby) {
         (_, Some(lobby)) if !place.leads() => lobby.await_begin()?,
-        (Some(Kept::Store(opened, found)), _) => {
+        (Some(Prior::Store(opened, found)), _) => {
             (found.first_epoch(opened), opened.start().execution.0)
         }
         _ => (Epoch::FIRST, 0),
@@ -235,8 +235,10 @@ fn run_at<H: Host>(
     let look_up = || caller.interrupted().map_err(Error::Interrupted);
     let keeping = match kept.take() {
         None => None,
-        Some(Kept::Store(opened, found)) => Some(Keeping::begin(*opened, found, &shared, look_up)?),
-        Some(Kept::Leader(found)) => member
+        Some(Prior::Store(opened, found)) => {
+            Some(Keeping::begin(*opened, found, &shared, look_up)?)
+        }
+        Some(Prior::Leader(found)) => member
             .as_deref()
             .map(|member| Keeping::by_leader(member, found)),
     };

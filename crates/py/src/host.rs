@@ -78,6 +78,11 @@ impl Host for Python3 {
         PyKey::of(PyString::new(py, text)).map_err(reading)
     }
 
+    fn pause(py: Python<'_>, wait: impl FnOnce() + Send) -> PyResult<()> {
+        py.detach(wait);
+        py.check_signals()
+    }
+
     fn join(py: Python<'_>, key: PyKey, value: Py<PyAny>) -> Py<PyAny> {
         // Making a pair can only fail for want of memory, as any Rust code does.
         PyTuple::new(py, [key.text.into_any(), value])

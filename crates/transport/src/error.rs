@@ -254,7 +254,7 @@ impl fmt::Display for Refusal {
 impl fmt::Display for Absence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotHeardOf => formatter.write_str("nothing was heard of it"),
+            Self::NotHeardOf => formatter.write_str("it has not come"),
             Self::Unreachable(cause) => write!(formatter, "can't reach it: {cause}"),
             Self::Unresolved(cause) => write!(formatter, "its name can't be resolved: {cause}"),
             Self::Waiting => formatter.write_str("it waits for another process"),
@@ -268,7 +268,7 @@ fn count(number: u32, one: &str, many: &str) -> String {
 }
 
 fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> String {
-    let missing: Vec<_> = missing
+    let listed: Vec<_> = missing
         .iter()
         .map(|missing| {
             let Missing {
@@ -282,11 +282,24 @@ fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> Stri
     let mut sentence = format!(
         "not all processes of the cluster came within {} s: missing {}",
         waited.as_secs_f64(),
-        missing.join(", ")
+        listed.join(", ")
     );
+    // Of those who are missing it is said already why.
+    let is_new = |text: &&String| {
+        let causes = missing.iter().map(|missing| &missing.cause);
+        !causes
+            .filter(|cause| matches!(cause, Absence::Refused(_)))
+            .any(|cause| text.ends_with(&cause.to_string()))
+    };
+    let refused: Vec<_> = refused.iter().filter(is_new).cloned().collect();
     if !refused.is_empty() {
         sentence.push_str("; refused: ");
         sentence.push_str(&refused.join(", "));
+    }
+    let is_absent =
+        |missing: &Missing| matches!(missing.cause, Absence::NotHeardOf | Absence::Unreachable(_));
+    if refused.is_empty() && missing.iter().any(is_absent) {
+        sentence.push_str("; start all of them within that time, with the same addresses");
     }
     sentence
 }

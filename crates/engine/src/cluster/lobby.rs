@@ -20,11 +20,8 @@ use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::host::Host;
 use crate::plan::StepId;
-use crate::recovery::{Change, Restored, States};
+use crate::recovery::{Change, Restored, States, chunks};
 use crate::run::Caller;
-
-/// How many bytes of state go in one message, about.
-const CHUNK: usize = 1 << 20;
 
 /// The partitions of each step that has some, as they are listed.
 pub(crate) type Listed = HashMap<StepId, Vec<String>>;
@@ -89,9 +86,9 @@ impl<'a, H: Host> Lobby<'a, H> {
         let place = self.member.place;
         for process in 1..place.processes {
             for worker in place.workers_of(process) {
-                // In whichever order: each is for a step of its own.
-                let mut restored: Vec<_> = workers[worker].drain().collect();
-                for (step, states) in restored.drain(..) {
+                let restored = std::mem::take(&mut workers[worker]);
+                #[expect(clippy::iter_over_hash_type, reason = "each is for a step of its own")]
+                for (step, states) in restored {
                     self.send_states(process, worker, &step, states);
                 }
             }
@@ -102,27 +99,14 @@ impl<'a, H: Host> Lobby<'a, H> {
     }
 
     fn send_states(&self, process: usize, worker: usize, step: &StepId, states: States) {
-        let send = |states| {
-            let step = step.to_string();
+        let states = states.into_iter().map(|(key, saved)| (key, Some(saved)));
+        for chunk in chunks(states) {
             let message = Message::Restored {
                 worker,
-                step,
-                states,
+                step: step.to_string(),
+                states: chunk.into_iter().map(Kept::of).collect(),
             };
             self.member.wire.send(process, &message);
-        };
-        let (mut chunk, mut weight) = (Vec::new(), 0);
-        for (key, saved) in states {
-            let kept = Kept::of((key, Some(saved)));
-            weight += kept.weight();
-            chunk.push(kept);
-            if weight >= CHUNK {
-                send(std::mem::take(&mut chunk));
-                weight = 0;
-            }
-        }
-        if !chunk.is_empty() {
-            send(chunk);
         }
     }
 
@@ -211,10 +195,7 @@ impl<'a, H: Host> Lobby<'a, H> {
                     self.caller.interrupted().map_err(Error::Interrupted)?;
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => {
-                    let why = "the connections are closed".to_owned();
-                    return Err(Error::peer_lost(0, why));
-                }
+                Err(RecvTimeoutError::Disconnected) => (self.member.place.process, Arrived::Left),
             };
             match arrived {
                 Arrived::Message(Message::Halt(cause)) => return Err(Error::of_peer(cause)),
@@ -227,6 +208,7 @@ impl<'a, H: Host> Lobby<'a, H> {
                 Arrived::Garbled(why) | Arrived::Lost(why) => {
                     return Err(Error::peer_lost(from, why));
                 }
+                Arrived::Left => return Err(Error::Internal("it has left its cluster".to_owned())),
             }
         }
     }

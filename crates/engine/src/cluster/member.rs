@@ -15,7 +15,7 @@ use std::time::Duration;
 use millstream_recovery::id::{SinkPartition, WorkerIndex};
 use millstream_transport::Severer;
 
-use super::message::{Cause, CauseKind, Message};
+use super::message::{Cause, CauseKind, Kept, Message};
 use super::place::Place;
 use super::wire::{Arrived, Mail, Wire};
 use crate::context::Shared;
@@ -26,6 +26,7 @@ use crate::host::Host;
 use crate::keeper::Keeper;
 use crate::metrics::Traffic;
 use crate::plan::StepId;
+use crate::recovery::weight_of;
 use crate::run::Settings;
 
 /// How much room of another's may be free before it is told at once, and not with the next pulse:
@@ -193,9 +194,9 @@ pub(crate) fn start_clerk<H: Host>(
         keeper,
         store,
     };
-    // It ends when the transport lets go of the inbox.
     spawn("millstream-clerk", move || {
-        for mail in early.into_iter().chain(inbox) {
+        let all = early.into_iter().chain(inbox);
+        for mail in all.take_while(|(_, arrived)| !matches!(arrived, Arrived::Left)) {
             clerk.take(mail);
         }
     })
@@ -232,6 +233,7 @@ impl<H: Host> Clerk<H> {
             }
             Arrived::Lost(_) if self.is_over() => self.member.sever(),
             Arrived::Lost(why) | Arrived::Garbled(why) => self.halt(Error::peer_lost(from, why)),
+            Arrived::Left => {}
         }
     }
 
@@ -331,9 +333,9 @@ fn keep(keeper: &Keeper, wire: &Wire, from: usize, message: Message) {
             epoch,
             changes,
         } => {
-            let weight = changes.iter().map(super::message::Kept::weight).sum();
-            let changes = changes.into_iter().map(super::message::Kept::into_change);
-            keeper.record(&StepId(step.into()), Epoch(epoch), changes.collect());
+            let changes: Vec<_> = changes.into_iter().map(Kept::into_change).collect();
+            let weight = changes.iter().map(weight_of).sum();
+            keeper.record(&StepId(step.into()), Epoch(epoch), changes);
             wire.send(from, &Message::Handed(weight));
         }
         Message::Passed { worker, epoch } => keeper.passed(WorkerIndex(worker), Epoch(epoch)),

@@ -4,8 +4,6 @@
 //! the last word that all is kept, is a [`Message`]. Messages from one process to another arrive
 //! in the order in which they were sent.
 
-use millstream_recovery::id::{self, StateKey};
-use millstream_recovery::store::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::recovery::{Change, Codec, Saved};
@@ -93,23 +91,6 @@ impl Kept {
         });
         (self.key, saved)
     }
-
-    /// About how many bytes it takes.
-    pub(crate) fn weight(&self) -> usize {
-        let payload = self.state.as_ref().map_or(0, |(_, payload)| payload.len());
-        self.key.len() + payload + 64
-    }
-
-    /// What the store is to keep of it.
-    pub(crate) fn into_record(self, step: &str, epoch: u64) -> Record {
-        let (key, state) = self.into_change();
-        Record {
-            step: id::StepId(step.to_owned()),
-            key: StateKey(key),
-            epoch: id::Epoch(epoch),
-            state,
-        }
-    }
 }
 
 /// Why a run stops, as another process is told.
@@ -147,7 +128,7 @@ pub enum CauseKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{decode, encode};
+    use crate::encoding::{decode, encode};
 
     #[test]
     fn messages_cross_as_they_are() {

@@ -1,7 +1,7 @@
 //! The connections between the processes, as the engine uses them.
 
 use std::any::Any;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use timely::communication::initialize::Hooks;
 use super::member::Member;
 use super::message::Message;
 use super::place::Place;
+use crate::encoding::{decode, encode};
 use crate::error::Error;
 use crate::host::Host;
 use crate::metrics::Traffic;
-use crate::wire::{decode, encode};
 
 /// Something that came from a process.
 pub(crate) type Mail = (usize, Arrived);
@@ -32,70 +32,45 @@ pub(crate) enum Arrived {
     Finished,
     /// The process is gone.
     Lost(String),
+    /// This process has left: nothing comes after that.
+    Left,
 }
 
 /// Sends messages to other processes. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    /// Gone when this process has left.
-    handle: Arc<Mutex<Option<Arc<ControlHandle>>>>,
+    handle: Arc<ControlHandle>,
+    process: usize,
+    inbox: Sender<Mail>,
 }
 
 impl Wire {
-    fn new(handle: ControlHandle) -> Self {
-        Self {
-            handle: Arc::new(Mutex::new(Some(Arc::new(handle)))),
-        }
-    }
-
     /// Tells a process something. One that is gone is told nothing: that it is gone, all hear.
     pub(crate) fn send(&self, process: usize, message: &Message) {
-        if let Some(handle) = self.handle() {
-            let _ = handle.send(index(process), encode(message));
-        }
+        let _ = self.handle.send(index(process), encode(message));
     }
 
     /// Tells all others.
     pub(crate) fn send_all(&self, message: &Message) {
-        if let Some(handle) = self.handle() {
-            let _ = handle.send_all(&encode(message));
-        }
+        let _ = self.handle.send_all(&encode(message));
     }
 
     /// Says goodbye, and waits a while for the others to do so. Nothing is sent or arrives after
     /// that.
     pub(crate) fn finish(&self, within: Duration) {
-        let handle = self.lock().take();
-        if let Some(handle) = handle {
-            // Whoever is sending something just now lets go of it soon.
-            let mut handle = handle;
-            loop {
-                match Arc::try_unwrap(handle) {
-                    Ok(handle) => break drop(handle.finish(within)),
-                    Err(shared) => handle = shared,
-                }
-                std::thread::yield_now();
-            }
-        }
+        self.handle.finish(within);
+        // Whoever looks may have gone before.
+        let _ = self.inbox.send((self.process, Arrived::Left));
     }
 
-    /// How many bytes of items went to a process, and came from it, as long as there is a
-    /// connection.
+    /// How many bytes of items went to a process, and came from it.
     pub(crate) fn traffic(&self, process: usize) -> Option<Traffic> {
-        let traffic = self.handle()?.traffic(index(process))?;
+        let traffic = self.handle.traffic(index(process))?;
         Some(Traffic {
             process,
             sent: traffic.sent(),
             received: traffic.received(),
         })
-    }
-
-    fn handle(&self) -> Option<Arc<ControlHandle>> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<ControlHandle>>> {
-        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,20 +105,26 @@ impl Network {
             interrupted.map_or(Error::Join(error), Error::Interrupted)
         })?;
         let (sender, inbox) = channel();
+        let arrivals = sender.clone();
         let handle = joined
             .control
             .start(move |event| {
                 // Nobody looks any more when the run is over.
-                let _ = sender.send(mail_of(event));
+                let _ = arrivals.send(mail_of(event));
             })
             .map_err(|error| Error::Internal(format!("can't start to listen: {error}")))?;
+        let wire = Wire {
+            handle: Arc::new(handle),
+            process: settings.process.index(),
+            inbox: sender,
+        };
         let place = Place {
             process: settings.process.index(),
             processes: settings.addresses.len(),
             workers_each,
         };
         Ok(Self {
-            member: Arc::new(Member::new(place, Wire::new(handle), joined.severer)),
+            member: Arc::new(Member::new(place, wire, joined.severer)),
             sockets: joined.data,
             inbox,
         })

@@ -360,7 +360,7 @@ impl<H: Host> Reader<H> {
 
     /// Hands over where it is, at the end of the epoch that its items were of.
     fn record(&mut self, context: &Context<H>, scope: H::Scope<'_>) -> Result<(), Failure<H>> {
-        let Some((recorder, name)) = context.recorder.as_ref().zip(self.name.as_ref()) else {
+        let (Some(_), Some(name)) = (&context.recorder, &self.name) else {
             return Ok(());
         };
         if !std::mem::take(&mut self.has_changed) {
@@ -373,7 +373,7 @@ impl<H: Host> Reader<H> {
             let epoch = Epoch(*self.capability.time());
             let changes = vec![(name.clone(), Some(saved))];
             self.figures.kept(&changes);
-            recorder.record(&self.step, epoch, changes);
+            context.record(scope, &self.step, epoch, changes);
         }
         Ok(())
     }

@@ -147,19 +147,21 @@ impl<C> Parcel<C> {
     }
 
     /// Looks into it, and leaves it unpacked.
-    pub(crate) fn look<H: Host>(&mut self, scope: H::Scope<'_>) -> Result<&mut C, Failure<H>>
+    pub(crate) fn look<H: Host, R>(
+        &mut self,
+        scope: H::Scope<'_>,
+        look: impl FnOnce(&mut C) -> R,
+    ) -> Result<R, Failure<H>>
     where
         C: Pack<H>,
     {
-        let unpacked = match std::mem::replace(&mut self.contents, Contents::Here(C::default())) {
+        let mut batch = match std::mem::replace(&mut self.contents, Contents::Here(C::default())) {
             Contents::Here(batch) => batch,
             Contents::Packed(bytes) => C::unpack(scope, &bytes)?,
         };
-        let Contents::Here(place) = &mut self.contents else {
-            unreachable!("it was replaced by what is unpacked");
-        };
-        *place = unpacked;
-        Ok(place)
+        let seen = look(&mut batch);
+        self.contents = Contents::Here(batch);
+        Ok(seen)
     }
 }
 

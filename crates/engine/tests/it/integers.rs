@@ -140,6 +140,11 @@ impl Host for Integers {
         }
     }
 
+    fn pause((): (), wait: impl FnOnce() + Send) -> Result<(), String> {
+        wait();
+        Ok(())
+    }
+
     fn join((): (), key: Word, value: Value) -> Value {
         Value::Pair(key.0, value.int())
     }

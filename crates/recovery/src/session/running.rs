@@ -65,6 +65,16 @@ impl Session {
         })
     }
 
+    /// Whether [`record`](Self::record) need not wait.
+    pub fn has_room(&self) -> bool {
+        self.inner.handle.has_room()
+    }
+
+    /// Waits a while for that.
+    pub fn await_room(&self, within: Duration) {
+        self.inner.handle.await_room(within);
+    }
+
     /// All epochs before this one are over for a worker, and it has handed over all their
     /// records.
     pub fn passed(&self, worker: WorkerIndex, frontier: Epoch) {

@@ -42,6 +42,12 @@ struct Inner {
     is_abandoned: bool,
 }
 
+impl Inner {
+    fn has_room(&self, room: usize) -> bool {
+        self.weight < room || self.is_closed
+    }
+}
+
 impl Queue {
     pub(super) fn new(room: usize) -> Self {
         Self {
@@ -60,7 +66,7 @@ impl Queue {
         if weight > 0 {
             inner = self
                 .freed
-                .wait_while(inner, |inner| inner.weight >= self.room && !inner.is_closed)
+                .wait_while(inner, |inner| !inner.has_room(self.room))
                 .unwrap_or_else(PoisonError::into_inner);
         }
         if inner.is_closed {
@@ -70,6 +76,19 @@ impl Queue {
         inner.requests.push_back(request);
         self.wanted.notify_one();
         true
+    }
+
+    /// Whether a request need not wait: there is room, or nobody accepts any more.
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().has_room(self.room)
+    }
+
+    /// Waits a while for that.
+    pub(super) fn await_room(&self, within: Duration) {
+        let waited = self
+            .freed
+            .wait_timeout_while(self.lock(), within, |inner| !inner.has_room(self.room));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// All that is queued, waited for; `None` once nothing more will come.

@@ -172,6 +172,16 @@ impl WriterHandle {
         self.push(Request::Append(records))
     }
 
+    /// Whether [`append`](Self::append) need not wait.
+    pub fn has_room(&self) -> bool {
+        self.queue.has_room()
+    }
+
+    /// Waits a while for that.
+    pub fn await_room(&self, within: Duration) {
+        self.queue.await_room(within);
+    }
+
     /// Says that a worker has handed over all it has for an epoch; answered by
     /// [`Report::Durable`].
     pub fn close_epoch(&self, worker: WorkerIndex, epoch: Epoch) -> Result<()> {

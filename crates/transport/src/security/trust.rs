@@ -58,8 +58,8 @@ impl fmt::Display for Distrust {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign => formatter.write_str(
-                "its certificate was signed by another authority; all processes need the same \
-                 secret, or certificates of the same authority",
+                "it has another secret, or a certificate of another authority; all processes need \
+                 the same secret, or certificates of the same authority",
             ),
             Self::Expired => formatter.write_str(
                 "its certificate has expired; make a new one, and see that the clocks are right",
@@ -73,8 +73,9 @@ impl fmt::Display for Distrust {
             ),
             Self::Missing => formatter.write_str("it showed no certificate"),
             Self::OursForeign => formatter.write_str(
-                "it says that the certificate of this process was signed by another authority; \
-                 all processes need the same secret, or certificates of the same authority",
+                "it says that this process has another secret, or a certificate of another \
+                 authority; all processes need the same secret, or certificates of the same \
+                 authority",
             ),
             Self::OursExpired => formatter.write_str(
                 "it says that the certificate of this process has expired; make a new one, and \

@@ -56,10 +56,10 @@ fn wrong_secret_is_refused() {
     assert_refused(
         [right.clone(), right],
         &secret("correct horse battery stable"),
-        &format!("its certificate was signed by another authority; {SAME}"),
+        &format!("it has another secret, or a certificate of another authority; {SAME}"),
         &[&format!(
-            "a connection from 127.0.0.1: it says that the certificate of this process was \
-             signed by another authority; {SAME}"
+            "a connection from 127.0.0.1: it says that this process has another secret, \
+             or a certificate of another authority; {SAME}"
         )],
     );
 }
@@ -74,10 +74,10 @@ fn certificate_of_another_authority_is_refused() {
     assert_refused(
         [0, 1].map(|process| tls(ours.path(), process)),
         &tls(theirs.path(), 1),
-        &format!("its certificate was signed by another authority; {SAME}"),
+        &format!("it has another secret, or a certificate of another authority; {SAME}"),
         &[&format!(
-            "a connection from 127.0.0.1: it says that the certificate of this process was \
-             signed by another authority; {SAME}"
+            "a connection from 127.0.0.1: it says that this process has another secret, \
+             or a certificate of another authority; {SAME}"
         )],
     );
 }
@@ -170,7 +170,7 @@ fn foreign_certificate_is_refused_by_who_listens() {
     assert_client_refused(
         |_| Authority::new().sign("process-1.millstream", 2000, 2100),
         "DecryptError",
-        &format!("its certificate was signed by another authority; {SAME}"),
+        &format!("it has another secret, or a certificate of another authority; {SAME}"),
     );
 }
 
@@ -204,7 +204,7 @@ fn certificate_that_will_not_do_is_refused_by_who_connects() {
     let foreign = refused_server(|_| Authority::new().sign("process-0.millstream", 2000, 2100));
     assert_eq!(
         foreign,
-        format!("its certificate was signed by another authority; {SAME}")
+        format!("it has another secret, or a certificate of another authority; {SAME}")
     );
 }
 

@@ -32,8 +32,8 @@ fn process_that_never_starts_is_named() {
             error.to_string(),
             format!(
                 "not all processes of the cluster came within 0.6 s: missing process 0 at {a} \
-                 (can't reach it: nobody listens there), process 3 at {d} (nothing was heard of \
-                 it)"
+                 (can't reach it: nobody listens there), process 3 at {d} (it has not come); start \
+                 all of them within that time, with the same addresses"
             )
         );
         assert_eq!(error.exit_code(), 75);
@@ -176,7 +176,8 @@ fn process_that_does_not_answer_is_said() {
         start(settings).join().unwrap().unwrap_err().to_string(),
         format!(
             "not all processes of the cluster came within 0.4 s: missing process 0 at {} (can't \
-             reach it: it does not answer)",
+             reach it: it does not answer); start all of them within that time, with the same \
+             addresses",
             addresses[0]
         )
     );

@@ -275,11 +275,11 @@ fn record<H: Host, C, W: Writer<H, C>>(
 ) -> Result<(), Failure<H>> {
     let begun = context.shared.clock.monotonic();
     let changes = writer.close_epoch(scope, epoch)?;
-    if let Some(recorder) = &context.recorder {
+    if context.recorder.is_some() {
         let took = context.shared.clock.monotonic().saturating_sub(begun);
         figures.snapshots.observe(took);
         figures.kept(&changes);
-        recorder.record(step, epoch, changes);
+        context.record(scope, step, epoch, changes);
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Sinks with named partitions: which item goes where, and what is open.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -125,14 +124,13 @@ impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
         let partition = parcel.partition;
         let items = parcel.open(&self.context, scope)?.into_rows(scope);
         self.changed.insert(partition);
-        if !self.parts.contains_key(&partition) {
-            let part = self.build(scope, partition, None)?;
-            self.parts.insert(partition, part);
+        if let Some(part) = self.parts.get_mut(&partition) {
+            return part.get().write_batch(scope, items);
         }
-        if let Entry::Occupied(mut part) = self.parts.entry(partition) {
-            part.get_mut().get().write_batch(scope, items)?;
-        }
-        Ok(())
+        let mut part = self.build(scope, partition, None)?;
+        let written = part.get().write_batch(scope, items);
+        self.parts.insert(partition, part);
+        written
     }
 
     fn open(&mut self, scope: H::Scope<'_>) -> Result<(), Failure<H>> {

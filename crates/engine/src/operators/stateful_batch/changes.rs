@@ -43,14 +43,14 @@ pub(crate) fn record<H: Host, V>(
     scope: H::Scope<'_>,
     epoch: Epoch,
 ) -> Result<(), Failure<H>> {
-    if let Some(recorder) = &context.recorder {
+    if context.recorder.is_some() {
         let clock = &context.shared.clock;
         let begun = clock.monotonic();
         let changes = keys.changes(scope)?;
         let took = clock.monotonic().saturating_sub(begun);
         figures.snapshots.observe(took);
         figures.kept(&changes);
-        recorder.record(step, epoch, changes);
+        context.record(scope, step, epoch, changes);
     }
     Ok(())
 }

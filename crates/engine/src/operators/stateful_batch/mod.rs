@@ -150,12 +150,12 @@ fn batches<H: Host, C: Delivery<H>>(
     Ok(batches)
 }
 
-fn apply<'scope, H, C, P>(
+fn apply<H, C, P>(
     mut step: Step<H>,
     count: usize,
-    up: Stream<'scope, Time, C>,
+    up: Stream<'_, Time, C>,
     pact: P,
-) -> Vec<BatchStream<'scope, H>>
+) -> Vec<BatchStream<'_, H>>
 where
     H: Host,
     C: Delivery<H>,

@@ -22,6 +22,7 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
 use crate::context::Context;
+use crate::encoding;
 use crate::host::{Failure, Host};
 use crate::lane::Lane;
 use crate::logic::TimedBatch;
@@ -35,7 +36,6 @@ use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::{BatchStream, Time};
-use crate::wire;
 
 /// What a worker tells the others about what comes by its lanes.
 enum News<H: Host> {
@@ -123,11 +123,12 @@ impl<H: Host> Pack<H> for News<H> {
             }
         };
         let pairs = H::pack(scope, Batch::Keyed(keyed))?;
-        Ok(wire::join(&notice, &pairs))
+        Ok(encoding::join(&notice, &pairs))
     }
 
     fn unpack(scope: H::Scope<'_>, bytes: &[u8]) -> Result<Self, Failure<H>> {
-        let (notice, pairs) = wire::split(bytes).map_err(|error| H::no_crossing(scope, error))?;
+        let (notice, pairs) =
+            encoding::split(bytes).map_err(|error| H::no_crossing(scope, error))?;
         Ok(match notice {
             Notice::Begins(lanes) => {
                 let named = |(lane, name)| (Lane(lane), name);

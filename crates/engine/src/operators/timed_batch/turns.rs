@@ -134,14 +134,14 @@ impl<H: Host> Turns<H> {
     pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
         let (context, figures) = (&self.context, &self.figures);
         record(context, &self.id, figures, &mut *self.keys, scope, epoch)?;
-        if let Some((recorder, lanes)) = self.context.recorder.as_ref().zip(self.lanes.as_ref()) {
+        if let (Some(_), Some(lanes)) = (&context.recorder, &self.lanes) {
             let watermark = saved_watermark(lanes.watermark());
             let mut changes = vec![(self.context.worker.to_string(), Some(watermark))];
             // All workers have heard the same of the lanes by now, so one says it for all.
             if self.context.worker == 0 {
                 changes.extend(changed_lanes(&self.begun, lanes, &mut self.kept));
             }
-            recorder.record(&watermark_step(&self.id), epoch, changes);
+            context.record(scope, &watermark_step(&self.id), epoch, changes);
         }
         Ok(())
     }
@@ -157,8 +157,11 @@ impl<H: Host> Turns<H> {
             .flat_map(|arrival| &mut arrival.containers);
         for parcel in parcels {
             let from = parcel.partition;
-            if let News::Begins(lanes) = parcel.look(scope)? {
-                let lanes = std::mem::take(lanes);
+            let begun = parcel.look(scope, |news| match news {
+                News::Begins(lanes) => Some(std::mem::take(lanes)),
+                News::Values { .. } | News::Ends(_) => None,
+            })?;
+            if let Some(lanes) = begun {
                 self.begin(from, lanes);
             }
         }

@@ -22,6 +22,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
+use crate::clock::Micros;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host, Key};
@@ -29,10 +30,12 @@ use crate::lane::Laned;
 use crate::logic::StatefulBatch;
 use crate::metrics::{Figures, Role};
 use crate::operators::stateful_batch::changes::{record, restore};
+use crate::operators::stateful_batch::emitting::Emitted;
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::outputs::Outputs;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
+use crate::spans::{Call, Origin, Spans};
 use crate::timely_ext::exchange::{Parcel, Sorter, by_address};
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
@@ -100,30 +103,22 @@ fn route<'scope, H: Host>(
 
 /// What arrives at a step with state, and by which of its streams.
 trait Delivery<H: Host>: Accountable + Default + 'static {
-    fn open(
-        self,
-        context: &Context<H>,
-        scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>>;
+    fn open(self, context: &Context<H>, scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>>;
 }
 
+/// A batch, the stream that it came by, and its trace.
+type Delivered<H> = (usize, Option<Origin>, Batch<H>);
+
 impl<H: Host> Delivery<H> for Laned<H> {
-    fn open(
-        self,
-        _context: &Context<H>,
-        _scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>> {
-        Ok((0, self.batch))
+    fn open(self, _context: &Context<H>, _scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>> {
+        Ok((0, self.origin, self.batch))
     }
 }
 
 impl<H: Host> Delivery<H> for Parcel<Batch<H>> {
-    fn open(
-        self,
-        context: &Context<H>,
-        scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>> {
-        Ok((self.partition, Self::open(self, context, scope)?))
+    fn open(self, context: &Context<H>, scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>> {
+        let (input, origin) = (self.partition, self.origin);
+        Ok((input, origin, Self::open(self, context, scope)?))
     }
 }
 
@@ -133,14 +128,15 @@ fn batches<H: Host, C: Delivery<H>>(
     context: &Context<H>,
     scope: H::Scope<'_>,
     containers: Vec<C>,
-) -> Result<Vec<(usize, Batch<H>)>, Failure<H>> {
-    let mut batches: Vec<(usize, Batch<H>)> = Vec::new();
+) -> Result<Vec<Delivered<H>>, Failure<H>> {
+    let mut batches: Vec<Delivered<H>> = Vec::new();
     for container in containers {
-        let (input, mut batch) = container.open(context, scope)?;
-        if let Some((_, before)) = batches.pop_if(|(last, _)| *last == input) {
+        let (input, mut origin, mut batch) = container.open(context, scope)?;
+        if let Some((_, first, before)) = batches.pop_if(|(last, ..)| *last == input) {
             batch = before.append(scope, batch);
+            origin = Origin::of_both(first, origin);
         }
-        batches.push((input, batch));
+        batches.push((input, origin, batch));
     }
     Ok(batches)
 }
@@ -170,6 +166,7 @@ where
 
     let mut step = Step {
         figures,
+        spans: context.spans(operator),
         context: context.clone(),
         id: operator.id.clone(),
         written_as: operator.written_as.clone(),
@@ -212,11 +209,13 @@ where
                     }
                     // Who drains goes on later, as if this were not the end.
                     let has_ended = has_ended && !step.context.is_draining();
-                    let made = step.keys.on_time(&step.context, scope, wall, has_ended)?;
+                    let open = epochs.open();
+                    let is_due = is_due || has_ended;
+                    let (origin, made) = step.on_time(scope, open, is_due, wall, has_ended)?;
                     for held in &mut held {
-                        held.downgrade(&epochs.open().0);
+                        held.downgrade(&open.0);
                     }
-                    outputs.give_held(&held, made);
+                    outputs.give_held(&held, origin, made);
                     Ok(())
                 });
             }
@@ -243,6 +242,7 @@ where
 struct Step<H: Host> {
     context: Context<H>,
     figures: Arc<Figures>,
+    spans: Spans<H>,
     id: StepId,
     written_as: StepId,
     keys: Box<dyn AnyKeys<H, H::Item>>,
@@ -266,25 +266,50 @@ impl<H: Host> Step<H> {
         arrival: Arrival<C>,
         outputs: &mut Outputs<H>,
     ) -> Result<(), Failure<H>> {
-        for (input, batch) in batches(&self.context, scope, arrival.containers)? {
+        for (input, origin, batch) in batches(&self.context, scope, arrival.containers)? {
             if self.context.is_halted() {
                 return Ok(());
             }
             let pairs = batch.into_keyed(scope, &self.written_as)?;
             self.figures.items_in.add(pairs.len());
             let clock = &self.context.shared.clock;
+            let call = Call::new("on_batch").in_epoch(arrival.epoch);
+            let call = call.with(pairs.len(), origin);
             let begun = clock.monotonic();
-            let made = self.keys.on_batch(&self.context, scope, input, pairs)?;
+            let made = self.spans.around(scope, call, || {
+                self.keys.on_batch(&self.context, scope, input, pairs)
+            })?;
             let took = clock.monotonic().saturating_sub(begun);
             self.figures.calls.observe(took);
-            outputs.give(&arrival.capability, made);
+            outputs.give(&arrival.capability, origin, made);
         }
         Ok(())
     }
 
+    /// Notices that time has passed, or that there are no more values.
+    fn on_time(
+        &mut self,
+        scope: H::Scope<'_>,
+        epoch: Epoch,
+        is_due: bool,
+        wall: Micros,
+        has_ended: bool,
+    ) -> Result<(Option<Origin>, Emitted<H>), Failure<H>> {
+        let (keys, context) = (&mut self.keys, &self.context);
+        if !is_due {
+            return Ok((None, keys.on_time(context, scope, wall, has_ended)?));
+        }
+        let span = self
+            .spans
+            .begin(scope, Call::new("on_time").in_epoch(epoch))?;
+        let origin = span.origin(scope);
+        let made = keys.on_time(context, scope, wall, has_ended);
+        Ok((origin, span.end(scope, None, made)?))
+    }
+
     /// An epoch is over.
     fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        let (context, figures) = (&self.context, &self.figures);
-        record(context, &self.id, figures, &mut *self.keys, scope, epoch)
+        let (context, seen) = (&self.context, (&*self.figures, &self.spans));
+        record(context, &self.id, seen, &mut *self.keys, scope, epoch)
     }
 }

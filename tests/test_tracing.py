@@ -601,3 +601,14 @@ def test_tracing_that_fails_does_not_fail_the_run(monkeypatch, capsys):
     assert out == [2, 6, 8, 10]
     (first, *_) = capsys.readouterr().out.splitlines()
     assert first.endswith("ERROR tracing failed; the run goes on without it")
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("method", ["RunSpans.begin", "CallSpan.end"])
+def test_wish_to_stop_is_not_lost_to_tracing(monkeypatch, method):
+    def stop(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"millstream._spans.{method}", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_main(simple_flow([]))

@@ -300,10 +300,10 @@ class _Exporter(OTLPSpanExporter):
         return SpanExportResult.FAILURE if self._is_shut else super().export(spans)
 
     @override
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+    def shutdown(self, *_args: Any, **_kwargs: Any) -> None:
         if not self._is_shut:
             self._is_shut = True
-            super().shutdown(timeout_millis, **kwargs)
+            super().shutdown()
 
 
 class _Children(SpanProcessor):

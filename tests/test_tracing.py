@@ -325,8 +325,12 @@ def test_windows_of_a_stream_are_traced(collector):
 @pytest.mark.usefixtures("traced")
 def test_epochs_are_kept_in_spans(collector, tmp_path):
     init_db_dir(tmp_path, 1)
+    flow = keyed_flow([])
+    # Long enough for epochs to be kept while others are worked on.
+    slow = op.input("slow", flow, TestingSource(range(30)))
+    op.inspect("wait", slow, lambda *_: time.sleep(0.02))
     run_main(
-        keyed_flow([]),
+        flow,
         epoch_interval=timedelta(0),
         recovery_config=RecoveryConfig(str(tmp_path)),
     )
@@ -337,8 +341,13 @@ def test_epochs_are_kept_in_spans(collector, tmp_path):
     assert len({span.about["epoch"] for span in snapshots}) >= len(ALL)
     assert all(span.links == [run.id] for span in snapshots)
     assert collector.named("snapshot flow.numbers")
-    last = max(collector.named("commit"), key=lambda span: span.about["epoch"])
-    assert last.parent == run.id
+    commits = sorted(collector.named("commit"), key=lambda span: span.about["epoch"])
+    *before, last = commits
+    assert before
+    for commit in before:
+        assert (commit.parent, commit.links) == (b"", [run.id])
+        assert commit.took > 0
+    assert (last.trace, last.parent) == (run.trace, run.id)
 
 
 def test_nothing_of_a_sample_of_none(collector):

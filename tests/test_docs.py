@@ -28,6 +28,8 @@ def test_pages_with_code_are_found():
 def _defaults(monkeypatch):
     """The pages are about a run without any settings."""
     monkeypatch.delenv("MILLSTREAM_OPTIMIZE", raising=False)
+    # There is no collector here.
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

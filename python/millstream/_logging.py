@@ -7,10 +7,13 @@ import logging
 import os
 import sys
 from datetime import datetime, timezone
+from typing import TextIO
 
-__all__ = ["LEVELS", "log_to_stderr", "logger"]
+__all__ = ["LEVELS", "TRACE", "log_to_stderr", "log_to_stdout", "logger"]
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+TRACE = 5
+"""A level below `logging.DEBUG`."""
 
 logger = logging.getLogger("millstream")
 """Where the engine logs, too."""
@@ -25,11 +28,47 @@ def log_to_stderr(level: str, *, as_json: bool) -> None:
         level: The least level that is written.
         as_json: Whether each line is a JSON object.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _OptionHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if as_json else _LineFormatter())
+    _log_to(handler, level)
+
+
+def log_to_stdout(level: int) -> None:
+    """Write what millstream logs to standard output, unless an option says where.
+
+    Whatever else is set up for `logging` stays as it is, and sees none of it.
+
+    Args:
+        level: The least level that is written.
+    """
+    if any(isinstance(handler, _OptionHandler) for handler in logger.handlers):
+        return
+    logging.addLevelName(TRACE, "TRACE")
+    handler = _StdoutHandler()
+    handler.setFormatter(_LineFormatter())
+    _log_to(handler, level)
+
+
+def _log_to(handler: logging.Handler, level: str | int) -> None:
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+class _OptionHandler(logging.StreamHandler[TextIO]):
+    """What an option of the command line asks for."""
+
+
+class _StdoutHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever is standard output at the moment, as a notebook changes it."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        pass
 
 
 def _process() -> int | None:

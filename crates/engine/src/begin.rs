@@ -17,6 +17,7 @@ use crate::plan::{Core, Sink, Source, StepId};
 use crate::recovery::TwoPhaseSinks;
 use crate::resume::{self, Found};
 use crate::run::{Caller, Settings};
+use crate::spans::{Call, Spans};
 
 /// What an earlier run kept, and where what this one makes goes.
 pub(crate) enum Prior {
@@ -26,6 +27,22 @@ pub(crate) enum Prior {
 
 /// Finds what an earlier run kept, and lets sinks claim what it didn't know of.
 pub(crate) fn restore<H: Host>(
+    place: Place,
+    lobby: Option<&mut Lobby<'_, H>>,
+    physical: &Physical<H>,
+    partitions: &HashMap<StepId, Vec<Assigned>>,
+    sinks: u32,
+    settings: &Settings,
+    caller: &dyn Caller<H>,
+) -> Result<Option<Prior>, Error<H>> {
+    let load = || find(place, lobby, physical, partitions, sinks, settings, caller);
+    if settings.recovery.is_none() {
+        return load();
+    }
+    Spans::of_run(caller.tracer().as_ref()).around_part(Call::new("load"), load)
+}
+
+fn find<H: Host>(
     place: Place,
     mut lobby: Option<&mut Lobby<'_, H>>,
     physical: &Physical<H>,

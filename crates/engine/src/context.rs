@@ -22,9 +22,11 @@ use crate::lane::{Lane, LaneRegistry};
 use crate::logic::FlatMapBatch;
 use crate::metrics::{Figures, Gauges, Live, Metrics, Role};
 use crate::partitions::Assigned;
+use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
 use crate::recovery::{Change, Recorder, Restored, Saved, TwoPhaseSinks, chunks};
 use crate::room::Room;
+use crate::spans::{Spans, Tracer};
 
 /// What all workers of a process share.
 pub(crate) struct Shared<H: Host> {
@@ -59,6 +61,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) fused: HashMap<StepId, Arc<dyn FlatMapBatch<H>>>,
     /// What can be seen of the run from outside.
     pub(crate) metrics: Arc<Metrics>,
+    /// Who traces the run.
+    pub(crate) tracer: Option<Arc<dyn Tracer<H>>>,
 }
 
 impl<H: Host> Live for Shared<H> {
@@ -165,6 +169,11 @@ impl<H: Host> Context<H> {
         let figures = self.shared.metrics.add(operator, self.worker, role);
         figures.frontier.set(self.shared.first_epoch.0);
         figures
+    }
+
+    /// The calls of an operator on this worker.
+    pub(crate) fn spans(&self, operator: &PhysicalOperator<H>) -> Spans<H> {
+        Spans::of_operator(self.shared.tracer.as_ref(), operator, self.worker)
     }
 
     /// Gives back room that a process took for what has arrived here.

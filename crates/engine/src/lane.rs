@@ -16,6 +16,7 @@ use timely::Accountable;
 
 use crate::batch::Batch;
 use crate::host::Host;
+use crate::spans::Origin;
 
 /// A lane, by its number among those of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,14 +58,17 @@ pub(crate) struct Laned<H: Host> {
     pub(crate) lane: Lane,
     /// Whether nothing comes by this lane any more.
     pub(crate) is_last: bool,
+    /// The trace that it belongs to.
+    pub(crate) origin: Option<Origin>,
     pub(crate) batch: Batch<H>,
 }
 
 impl<H: Host> Laned<H> {
-    pub(crate) fn new(lane: Lane, batch: Batch<H>) -> Self {
+    pub(crate) fn new(lane: Lane, origin: Option<Origin>, batch: Batch<H>) -> Self {
         Self {
             lane,
             is_last: false,
+            origin,
             batch,
         }
     }
@@ -74,6 +78,7 @@ impl<H: Host> Laned<H> {
         Self {
             lane,
             is_last: true,
+            origin: None,
             batch: Batch::default(),
         }
     }
@@ -81,7 +86,7 @@ impl<H: Host> Laned<H> {
 
 impl<H: Host> Default for Laned<H> {
     fn default() -> Self {
-        Self::new(Lane::default(), Batch::default())
+        Self::new(Lane::default(), None, Batch::default())
     }
 }
 
@@ -90,6 +95,7 @@ impl<H: Host> Clone for Laned<H> {
         Self {
             lane: self.lane,
             is_last: self.is_last,
+            origin: self.origin,
             batch: self.batch.clone(),
         }
     }
@@ -108,6 +114,6 @@ impl<H: Host> fmt::Debug for Laned<H> {
             .field("lane", &self.lane.0)
             .field("is_last", &self.is_last)
             .field("batch", &self.batch)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

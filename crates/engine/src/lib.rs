@@ -48,6 +48,7 @@ pub mod recovery;
 mod resume;
 pub mod room;
 pub mod run;
+pub mod spans;
 mod timely_ext;
 pub mod window;
 mod workers;

@@ -158,6 +158,14 @@ impl Recorder {
         self.keeper.published(sink, through);
     }
 
+    /// The first epoch that isn't over for this worker; none if all are.
+    pub(crate) fn open(&self) -> Option<Epoch> {
+        match self.told.get() {
+            Progress::In(epoch) => Some(Epoch(epoch)),
+            Progress::Finished => None,
+        }
+    }
+
     /// Says how far this worker has come, if that is farther than it last was. `newest` is the
     /// newest epoch that any source has begun.
     pub(crate) fn tell(&self, newest: Epoch) {

@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::recovery::Recovery;
 use crate::resume::Keeping;
 use crate::room::Room;
+use crate::spans::{Call, Spans, Tracer};
 use crate::workers::{run_here, run_threads};
 
 /// How a plan is to be run.
@@ -97,6 +98,11 @@ pub trait Caller<H: Host>: Send + Sync {
     fn metrics(&self) -> Arc<Metrics> {
         Arc::default()
     }
+
+    /// Who traces the run, if anybody does.
+    fn tracer(&self) -> Option<Arc<dyn Tracer<H>>> {
+        None
+    }
 }
 
 /// Runs a plan to its end.
@@ -130,7 +136,10 @@ fn run_seen<H: Host>(
         let place = Place::alone(workers_each);
         return run_at(place, None, &physical, settings, caller, metrics);
     };
-    let joined = Network::join(cluster, workers_each, || caller.interrupted())?;
+    let spans = Spans::of_run(caller.tracer().as_ref());
+    let joined = spans.around_part(Call::new("join"), || {
+        Network::join(cluster, workers_each, || caller.interrupted())
+    })?;
     let member = Arc::clone(&joined.member);
     metrics.tell(Notice::Joined {
         process: member.place.process,
@@ -197,12 +206,7 @@ fn run_at<H: Host>(
         settings,
         &**caller,
     )?;
-    if let Some(Prior::Store(opened, _)) = &kept
-        && opened.start().epoch.0 > Epoch::FIRST.0
-    {
-        let epoch = opened.start().epoch.0;
-        metrics.tell(Notice::Resumed { epoch });
-    }
+    tell_of_resuming(metrics, kept.as_ref());
     let (first_epoch, execution) = match (&kept, &mut lobby) {
         (_, Some(lobby)) if !place.leads() => lobby.await_begin()?,
         (Some(Prior::Store(opened, found)), _) => {
@@ -229,6 +233,7 @@ fn run_at<H: Host>(
         needs_lanes: physical.needs_lanes(),
         fused,
         metrics: Arc::clone(metrics),
+        tracer: caller.tracer(),
     });
     let live: Weak<Shared<H>> = Arc::downgrade(&shared);
     metrics.begin(labels(physical), live);
@@ -250,6 +255,16 @@ fn run_at<H: Host>(
         let _ = clerk.join();
     }
     outcome
+}
+
+/// Tells where the run goes on, if it isn't the first on its store.
+fn tell_of_resuming(metrics: &Metrics, kept: Option<&Prior>) {
+    if let Some(Prior::Store(opened, _)) = kept
+        && opened.start().epoch.0 > Epoch::FIRST.0
+    {
+        let epoch = opened.start().epoch.0;
+        metrics.tell(Notice::Resumed { epoch });
+    }
 }
 
 /// Has all processes begin, and hears the others from now on.
@@ -297,7 +312,11 @@ fn work_to_the_end<H: Host>(
     let reason = shared.halt.take_reason();
     if let Some(keeping) = keeping {
         match reason {
-            None => keeping.finish(look_up)?,
+            None => {
+                let call = Call::new("commit").in_epoch(shared.epochs.newest());
+                let spans = Spans::of_run(shared.tracer.as_ref());
+                spans.around_part(call, || keeping.finish(look_up))?;
+            }
             Some(Reason::Failed(Error::Recovery(_))) => keeping.abandon(),
             Some(_) => keeping.stop(),
         }

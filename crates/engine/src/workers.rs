@@ -22,6 +22,7 @@ use crate::clock::timely_origin;
 use crate::cluster::wire::{Sockets, connect};
 use crate::compile::compile;
 use crate::context::{Context, Shared};
+use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::halt::Reason;
 use crate::host::Host;
@@ -29,6 +30,7 @@ use crate::lane::LaneRegistry;
 use crate::physical::Physical;
 use crate::resume::Keeping;
 use crate::run::Caller;
+use crate::spans::Commits;
 
 /// The longest that a worker sleeps, and so the longest that it takes to notice
 /// that it is to stop.
@@ -190,6 +192,7 @@ fn run_dataflow<H: Host>(
         )
     };
     let mut seen = news();
+    let mut commits = commits_to_trace(context);
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));
         let now = news();
@@ -200,6 +203,9 @@ fn run_dataflow<H: Host>(
             }
         }
         tell_progress(context);
+        if let Some(commits) = &mut commits {
+            trace_commits(context, commits)?;
+        }
         interrupted().map_err(Error::Interrupted)?;
     }
     tell_progress(context);
@@ -214,6 +220,29 @@ fn tell_progress<H: Host>(context: &Context<H>) {
     {
         recorder.tell(context.shared.epochs.newest());
     }
+}
+
+/// The epochs whose commits this worker traces: those of the process, if it is the first there.
+fn commits_to_trace<H: Host>(context: &Context<H>) -> Option<Commits<H>> {
+    let shared = &context.shared;
+    let tracer = shared.tracer.as_ref()?;
+    let is_first = context.worker == shared.place.workers_of(shared.place.process).start;
+    (is_first && context.recorder.is_some()).then(|| Commits::new(tracer, shared.first_epoch))
+}
+
+/// Tells the tracer which epochs were kept since it was last told.
+fn trace_commits<H: Host>(context: &Context<H>, commits: &mut Commits<H>) -> Result<(), Error<H>> {
+    let shared = &context.shared;
+    let Some(open) = context
+        .recorder
+        .as_ref()
+        .and_then(|recorder| recorder.open())
+    else {
+        return Ok(());
+    };
+    let committed = Epoch(shared.committed.load(Ordering::Acquire));
+    let told = commits.follow(open, committed, shared.clock.monotonic());
+    told.map_err(|failure| Error::Interrupted(failure.into_cause()))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

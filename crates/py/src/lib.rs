@@ -21,6 +21,7 @@ mod rows;
 mod run;
 mod saved;
 mod time;
+mod tracing;
 mod watch;
 
 use pyo3::prelude::*;

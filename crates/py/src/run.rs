@@ -10,6 +10,7 @@ use millstream_engine::metrics::Metrics;
 use millstream_engine::physical::{Physical, PhysicalOperator};
 use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
+use millstream_engine::spans::Tracer;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::ffi::PyThreadState_SetAsyncExc;
 use pyo3::prelude::*;
@@ -23,6 +24,7 @@ use crate::log::Log;
 use crate::plan::read;
 use crate::recovery::recovery;
 use crate::time::span;
+use crate::tracing::PyTracer;
 use crate::watch::{Watch, serve_run};
 
 /// Runs a dataflow on the calling thread, to its end.
@@ -160,7 +162,10 @@ fn start<'py>(
     }
     let serve = |address| serve_run(flow, settings.optimize, address, &metrics);
     let server = asked.api.map(serve).transpose()?;
-    let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::new(metrics));
+    let process = settings.cluster.as_ref();
+    let process = process.map_or(0, |cluster| cluster.process.index());
+    let tracer = PyTracer::begin_run(flow, process)?.map(Arc::new);
+    let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::new(metrics, tracer.clone()));
     relax(py)?;
     let outcome = py.detach(|| {
         let outcome = run(&plan, &settings, &caller);
@@ -172,7 +177,11 @@ fn start<'py>(
     // Only now, so that a signal that comes before the run counts as well.
     DRAINS.store(false, Ordering::Relaxed);
     let restored = restore(py);
-    outcome.map_err(|error| to_py(py, error))?;
+    let outcome = outcome.map_err(|error| to_py(py, error));
+    if let Some(tracer) = tracer {
+        tracer.end_run(py, outcome.as_ref().err())?;
+    }
+    outcome?;
     restored
 }
 
@@ -197,13 +206,15 @@ struct MainThread {
     /// What Python calls the identifiers of the workers' threads.
     workers: Mutex<Vec<c_long>>,
     metrics: Arc<Metrics>,
+    tracer: Option<Arc<PyTracer>>,
 }
 
 impl MainThread {
-    fn new(metrics: Arc<Metrics>) -> Self {
+    fn new(metrics: Arc<Metrics>, tracer: Option<Arc<PyTracer>>) -> Self {
         Self {
             workers: Mutex::default(),
             metrics,
+            tracer,
         }
     }
 
@@ -227,6 +238,11 @@ impl Caller<Python3> for MainThread {
 
     fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    fn tracer(&self) -> Option<Arc<dyn Tracer<Python3>>> {
+        let tracer = self.tracer.clone()?;
+        Some(tracer)
     }
 
     fn worker_begins(&self) {

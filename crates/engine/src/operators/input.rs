@@ -29,6 +29,7 @@ use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::{Source, StepId};
 use crate::recovery::Saved;
+use crate::spans::{Call, Spans};
 use crate::timely_ext::timer::Timer;
 use crate::timely_ext::{BatchStream, Time};
 
@@ -100,17 +101,17 @@ pub(crate) fn input<'scope, H: Host>(
     let step = operator.written_as.clone();
     let id = operator.id.clone();
     let figures = context.figures(&id, Role::Source);
+    let spans = Rc::new(context.spans(operator));
     builder.build(move |mut capabilities| {
         let mut readers = Vec::new();
         // The epoch before which all is to be kept before the run stops, as a source asked.
         let mut abort_at: Option<Time> = None;
         if let Some(capability) = capabilities.pop() {
             let parts = parts.into_iter().zip(lanes);
-            readers.extend(
-                parts.map(|(part, lane)| {
-                    Reader::new(&context, &id, &figures, part, lane, &capability)
-                }),
-            );
+            readers.extend(parts.map(|(part, lane)| {
+                let counted = (&figures, &spans);
+                Reader::new(&context, &id, counted, part, lane, &capability)
+            }));
         }
         move |_frontiers| {
             if context.is_halted() {
@@ -255,6 +256,7 @@ struct Reader<H: Host> {
     step: StepId,
     /// What all partitions of the step on this worker count.
     figures: Arc<Figures>,
+    spans: Rc<Spans<H>>,
     /// Its name, if it can be resumed.
     name: Option<String>,
     part: Open<H, dyn SourcePartition<H>>,
@@ -272,7 +274,7 @@ impl<H: Host> Reader<H> {
     fn new(
         context: &Context<H>,
         step: &StepId,
-        figures: &Arc<Figures>,
+        (figures, spans): (&Arc<Figures>, &Rc<Spans<H>>),
         (name, part): Part<H>,
         lane: Lane,
         capability: &Capability<Time>,
@@ -283,6 +285,7 @@ impl<H: Host> Reader<H> {
         Self {
             step: step.clone(),
             figures: Arc::clone(figures),
+            spans: Rc::clone(spans),
             name,
             part,
             has_changed: false,
@@ -319,9 +322,17 @@ impl<H: Host> Reader<H> {
             return Ok(true);
         }
         self.has_changed = true;
+        let call = Call::new("next_batch").in_epoch(Epoch(*self.capability.time()));
+        let span = self.spans.begin(scope, call)?;
         let begun = clock.monotonic();
-        let polled = self.part.get().next_batch(scope)?;
+        let polled = self.part.get().next_batch(scope);
         let took = clock.monotonic().saturating_sub(begun);
+        let items = match &polled {
+            Ok(Polled::Batch(rows)) => rows.len(),
+            _ => 0,
+        };
+        let origin = span.origin(scope);
+        let polled = span.end(scope, Some(items), polled)?;
         self.figures.calls.observe(took);
         let rows = match polled {
             Polled::Batch(rows) => rows,
@@ -343,7 +354,7 @@ impl<H: Host> Reader<H> {
             Awake::At(clock.wall().after(EMPTY_PAUSE))
         } else {
             self.figures.items_out.add(rows.len());
-            let mut laned = Laned::new(self.lane, Batch::Rows(rows));
+            let mut laned = Laned::new(self.lane, origin, Batch::Rows(rows));
             output.activate().give(&self.capability, &mut laned);
             Awake::Now
         };
@@ -366,8 +377,12 @@ impl<H: Host> Reader<H> {
         if !std::mem::take(&mut self.has_changed) {
             return Ok(());
         }
+        let call = Call::new("snapshot").in_epoch(Epoch(*self.capability.time()));
         let begun = context.shared.clock.monotonic();
-        if let Some(saved) = self.part.get().snapshot(scope)? {
+        let saved = self
+            .spans
+            .around(scope, call, || self.part.get().snapshot(scope))?;
+        if let Some(saved) = saved {
             let took = context.shared.clock.monotonic().saturating_sub(begun);
             self.figures.snapshots.observe(took);
             let epoch = Epoch(*self.capability.time());

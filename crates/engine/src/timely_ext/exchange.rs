@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::host::{Failure, Host};
 use crate::lane::{Lane, Laned};
 use crate::physical::PhysicalOperator;
+use crate::spans::Origin;
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::{BatchStream, Time};
 
@@ -53,6 +54,8 @@ pub(crate) struct Parcel<C> {
     pub(crate) partition: usize,
     /// Whether the worker that it is from sends nothing any more.
     pub(crate) is_last: bool,
+    /// The trace that it belongs to.
+    pub(crate) origin: Option<Origin>,
     /// The process that it is from, whose room it takes.
     process: usize,
     weight: usize,
@@ -105,11 +108,17 @@ impl<C> Parcel<C> {
             worker,
             partition,
             is_last: false,
+            origin: None,
             process: place.process,
             weight,
             count,
             contents,
         })
+    }
+
+    /// It belongs to a trace.
+    pub(crate) fn in_trace(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
     }
 
     /// The last of those that a worker sends to another.
@@ -171,6 +180,7 @@ impl<C: Default> Default for Parcel<C> {
             worker: 0,
             partition: 0,
             is_last: false,
+            origin: None,
             process: 0,
             weight: 0,
             count: 0,
@@ -186,8 +196,8 @@ impl<C> Accountable for Parcel<C> {
     }
 }
 
-/// The label of a parcel in bytes: six numbers.
-const LABEL: usize = 48;
+/// The label of a parcel in bytes: ten numbers.
+const LABEL: usize = 80;
 
 /// How a parcel goes to another process: its label, and what is in it.
 impl<C: Default> ContainerBytes for Parcel<C> {
@@ -204,6 +214,7 @@ impl<C: Default> ContainerBytes for Parcel<C> {
             worker: size(0),
             partition: size(1),
             is_last: number(2) == 1,
+            origin: origin_of([number(6), number(7), number(8), number(9)]),
             process: size(3),
             weight: size(4),
             count: i64::try_from(number(5)).unwrap_or(i64::MAX),
@@ -228,12 +239,38 @@ impl<C: Default> ContainerBytes for Parcel<C> {
             self.weight as u64,
             self.count.unsigned_abs(),
         ];
+        let numbers = numbers.into_iter().chain(numbers_of(self.origin));
         // Timely writes to memory of the length that was asked for: that can't fail.
         for number in numbers {
             let _ = writer.write_all(&number.to_le_bytes());
         }
         let _ = writer.write_all(self.packed());
     }
+}
+
+/// A trace as numbers: both halves of its own, its first span, and a flag that is zero if
+/// there is no trace.
+fn numbers_of(origin: Option<Origin>) -> [u64; 4] {
+    let Some(origin) = origin else {
+        return [0; 4];
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "it is a half")]
+    let half = |shift: u32| (origin.trace >> shift) as u64;
+    [
+        half(64),
+        half(0),
+        origin.span,
+        1 + u64::from(origin.is_recorded),
+    ]
+}
+
+/// The trace that is known by such numbers.
+fn origin_of([high, low, span, flag]: [u64; 4]) -> Option<Origin> {
+    (flag > 0).then(|| Origin {
+        trace: u128::from(high) << 64 | u128::from(low),
+        span,
+        is_recorded: flag > 1,
+    })
 }
 
 impl<C> Parcel<C> {
@@ -301,9 +338,10 @@ pub(crate) fn exchange<'scope, H: Host>(
                 for arrival in arrivals {
                     for parcel in arrival.containers {
                         let (lane, is_last) = (lane_of[parcel.partition], parcel.is_last);
+                        let origin = parcel.origin;
                         match parcel.open(&context, scope) {
                             Ok(batch) => {
-                                let mut arrived = Laned::new(lane, batch);
+                                let mut arrived = Laned::new(lane, origin, batch);
                                 arrived.is_last = is_last;
                                 output.give(&arrival.capability, &mut arrived);
                             }
@@ -342,5 +380,24 @@ impl<T> Sorter<T> {
             .enumerate()
             .filter(|(_, pile)| !pile.is_empty())
             .map(|(destination, pile)| (destination, std::mem::take(pile)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{numbers_of, origin_of};
+    use crate::spans::Origin;
+
+    #[test]
+    fn a_trace_crosses_as_it_is() {
+        for is_recorded in [false, true] {
+            let origin = Some(Origin {
+                trace: 1 << 127 | 5,
+                span: u64::MAX,
+                is_recorded,
+            });
+            assert_eq!(origin_of(numbers_of(origin)), origin);
+        }
+        assert_eq!(origin_of(numbers_of(None)), None);
     }
 }

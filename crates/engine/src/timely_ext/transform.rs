@@ -14,6 +14,7 @@ use crate::host::{Failure, Host};
 use crate::lane::{Lane, Laned};
 use crate::metrics::Role;
 use crate::physical::PhysicalOperator;
+use crate::spans::{Call, Origin};
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::{BatchStream, Time};
@@ -25,8 +26,8 @@ type Outputs<C, const N: usize> = [Vec<C>; N];
 trait Made: Sized {
     type Container: Accountable + Default + 'static;
 
-    /// Sends it on by the lane that the batch came by.
-    fn by(self, lane: Lane) -> Self::Container;
+    /// Sends it on by the lane that the batch came by, in its trace.
+    fn by(self, lane: Lane, origin: Option<Origin>) -> Self::Container;
 
     /// The end of a lane, if lanes are passed on.
     fn last(lane: Lane) -> Option<Self::Container>;
@@ -38,8 +39,8 @@ trait Made: Sized {
 impl<H: Host> Made for Batch<H> {
     type Container = Laned<H>;
 
-    fn by(self, lane: Lane) -> Laned<H> {
-        Laned::new(lane, self)
+    fn by(self, lane: Lane, origin: Option<Origin>) -> Laned<H> {
+        Laned::new(lane, origin, self)
     }
 
     fn last(lane: Lane) -> Option<Laned<H>> {
@@ -54,8 +55,8 @@ impl<H: Host> Made for Batch<H> {
 impl<H: Host> Made for Parcel<Batch<H>> {
     type Container = Self;
 
-    fn by(self, _lane: Lane) -> Self {
-        self
+    fn by(self, _lane: Lane, origin: Option<Origin>) -> Self {
+        self.in_trace(origin)
     }
 
     fn last(_lane: Lane) -> Option<Self> {
@@ -93,7 +94,7 @@ where
         figures.items_out.add(made.sum());
         Ok(())
     };
-    operate(context, operator, batches, &[], counted).map(|batches| BatchStream {
+    operate(context, operator, "process", batches, &[], counted).map(|batches| BatchStream {
         batches,
         lanes: lanes.clone(),
     })
@@ -115,6 +116,7 @@ where
     let [parcels] = operate(
         context,
         operator,
+        "route",
         up.batches,
         &up.lanes,
         move |scope, _epoch, batch, [out]| logic(scope, batch, out),
@@ -125,6 +127,7 @@ where
 fn operate<'scope, H, M, L, const N: usize>(
     context: &Context<H>,
     operator: &PhysicalOperator<H>,
+    what: &'static str,
     up: Stream<'scope, Time, Laned<H>>,
     lanes: &[Lane],
     mut logic: L,
@@ -146,6 +149,7 @@ where
 
     let context = context.clone();
     let step = operator.written_as.clone();
+    let spans = context.spans(operator);
     let mut outputs: Outputs<M, N> = std::array::from_fn(|_| Vec::new());
     let mut lanes_left = lanes.len();
     builder.build(move |mut capabilities| {
@@ -172,18 +176,23 @@ where
                         if context.is_halted() {
                             return;
                         }
-                        if !laned.batch.is_empty()
-                            && let Err(failure) = logic(scope, epoch, laned.batch, &mut outputs)
-                        {
-                            context.fail(scope, &step, failure);
-                            return;
+                        if !laned.batch.is_empty() {
+                            let call = Call::new(what).in_epoch(epoch);
+                            let call = call.with(laned.batch.len(), laned.origin);
+                            let done = spans.around(scope, call, || {
+                                logic(scope, epoch, laned.batch, &mut outputs)
+                            });
+                            if let Err(failure) = done {
+                                context.fail(scope, &step, failure);
+                                return;
+                            }
                         }
                         lanes_left = lanes_left.saturating_sub(usize::from(laned.is_last));
                         let are_over = laned.is_last && lanes_left == 0;
                         for (sender, made) in senders.iter_mut().zip(&mut outputs) {
                             let mut session = sender.activate();
                             for made in made.drain(..) {
-                                session.give(&capability, &mut made.by(laned.lane));
+                                session.give(&capability, &mut made.by(laned.lane, laned.origin));
                             }
                             if laned.is_last
                                 && let Some(mut last) = M::last(laned.lane)
@@ -215,6 +224,7 @@ pub(crate) fn gather<H: Host>(scope: H::Scope<'_>, containers: Vec<Laned<H>>) ->
                 before.batch.append(scope, laned.batch)
             };
             laned.is_last |= before.is_last;
+            laned.origin = Origin::of_both(before.origin, laned.origin);
         }
         gathered.push(laned);
     }

@@ -15,5 +15,6 @@ mod physical;
 mod plan;
 mod recovery;
 mod sources;
+mod spans;
 mod stateful;
 mod timed;

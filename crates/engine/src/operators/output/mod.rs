@@ -28,6 +28,7 @@ use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
 use crate::recovery::Change;
+use crate::spans::{Call, Origin, Spans};
 use crate::timely_ext::exchange::by_address;
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
@@ -84,6 +85,9 @@ trait Writer<H: Host, C> {
     /// Whether there is nothing to write.
     fn is_nothing(&self, container: &C) -> bool;
 
+    /// The trace that it belongs to.
+    fn origin(&self, container: &C) -> Option<Origin>;
+
     fn write(&mut self, scope: H::Scope<'_>, container: C) -> Result<(), Failure<H>>;
 
     /// Opens what must be open before the first item arrives.
@@ -125,6 +129,10 @@ impl<H: Host> Writer<H, Laned<H>> for DynamicWriter<H> {
         laned.batch.is_empty()
     }
 
+    fn origin(&self, laned: &Laned<H>) -> Option<Origin> {
+        laned.origin
+    }
+
     fn write(&mut self, scope: H::Scope<'_>, laned: Laned<H>) -> Result<(), Failure<H>> {
         let items = laned.batch.into_rows(scope);
         self.part
@@ -164,7 +172,7 @@ fn write<H, C, P, W>(
     let context = context.clone();
     let step = operator.written_as.clone();
     let id = operator.id.clone();
-    let figures = context.figures(&id, Role::Sink);
+    let seen = Seen::new(&context, operator);
     let waker = scope.activator_for(builder.operator_info().address);
     context.wakers.borrow_mut().push(waker);
     H::attach(|scope| {
@@ -181,7 +189,7 @@ fn write<H, C, P, W>(
         move |frontiers| {
             epochs.add(receive(&mut input));
             let frontier = frontiers[0].frontier().first().copied();
-            figures.frontier.set(frontier.unwrap_or(Time::MAX));
+            seen.figures.frontier.set(frontier.unwrap_or(Time::MAX));
             if is_closed {
                 return false;
             }
@@ -199,10 +207,10 @@ fn write<H, C, P, W>(
                     for next in todo {
                         match next {
                             Next::Take(arrival) => {
-                                write_all(&context, &figures, scope, arrival, &mut writer)?;
+                                write_all(&context, &seen, scope, arrival, &mut writer)?;
                             }
                             Next::Close(epoch) => {
-                                record(&context, &figures, scope, &id, epoch, &mut writer)?;
+                                record(&context, &seen, scope, &id, epoch, &mut writer)?;
                             }
                         }
                     }
@@ -236,10 +244,25 @@ fn write<H, C, P, W>(
     });
 }
 
+/// What is seen of a sink on a worker from outside.
+struct Seen<H: Host> {
+    figures: Arc<Figures>,
+    spans: Spans<H>,
+}
+
+impl<H: Host> Seen<H> {
+    fn new(context: &Context<H>, operator: &PhysicalOperator<H>) -> Self {
+        Self {
+            figures: context.figures(&operator.id, Role::Sink),
+            spans: context.spans(operator),
+        }
+    }
+}
+
 /// Writes what arrived together.
 fn write_all<H: Host, C, W: Writer<H, C>>(
     context: &Context<H>,
-    figures: &Figures,
+    seen: &Seen<H>,
     scope: H::Scope<'_>,
     arrival: Arrival<C>,
     writer: &mut W,
@@ -253,12 +276,15 @@ where
             return Ok(());
         }
         if !writer.is_nothing(&container) {
-            let count = usize::try_from(container.record_count());
-            figures.items_in.add(count.unwrap_or_default());
+            let count = usize::try_from(container.record_count()).unwrap_or_default();
+            seen.figures.items_in.add(count);
+            let call = Call::new("write_batch").in_epoch(arrival.epoch);
+            let call = call.with(count, writer.origin(&container));
             let begun = clock.monotonic();
-            writer.write(scope, container)?;
+            seen.spans
+                .around(scope, call, || writer.write(scope, container))?;
             let took = clock.monotonic().saturating_sub(begun);
-            figures.calls.observe(took);
+            seen.figures.calls.observe(took);
         }
     }
     Ok(())
@@ -267,18 +293,21 @@ where
 /// Hands over what was written in an epoch that is over.
 fn record<H: Host, C, W: Writer<H, C>>(
     context: &Context<H>,
-    figures: &Figures,
+    seen: &Seen<H>,
     scope: H::Scope<'_>,
     step: &StepId,
     epoch: Epoch,
     writer: &mut W,
 ) -> Result<(), Failure<H>> {
     let begun = context.shared.clock.monotonic();
-    let changes = writer.close_epoch(scope, epoch)?;
+    let call = Call::new("snapshot").in_epoch(epoch);
+    let changes = seen
+        .spans
+        .around(scope, call, || writer.close_epoch(scope, epoch))?;
     if context.recorder.is_some() {
         let took = context.shared.clock.monotonic().saturating_sub(begun);
-        figures.snapshots.observe(took);
-        figures.kept(&changes);
+        seen.figures.snapshots.observe(took);
+        seen.figures.kept(&changes);
         context.record(scope, step, epoch, changes);
     }
     Ok(())

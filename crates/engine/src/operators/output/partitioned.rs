@@ -15,6 +15,7 @@ use crate::operators::open::Open;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
 use crate::recovery::{Change, Saved, SinkPartition};
+use crate::spans::Origin;
 use crate::timely_ext::exchange::{Parcel, Sorter};
 use crate::timely_ext::transform::address;
 use crate::timely_ext::{BatchStream, Time};
@@ -118,6 +119,10 @@ impl<H: Host> Writer<H, Parcel<Batch<H>>> for PartitionedWriter<H> {
 
     fn is_nothing(&self, parcel: &Parcel<Batch<H>>) -> bool {
         parcel.is_empty()
+    }
+
+    fn origin(&self, parcel: &Parcel<Batch<H>>) -> Option<Origin> {
+        parcel.origin
     }
 
     fn write(&mut self, scope: H::Scope<'_>, parcel: Parcel<Batch<H>>) -> Result<(), Failure<H>> {

@@ -6,6 +6,7 @@ use crate::host::{Failure, Host};
 use crate::metrics::Figures;
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::plan::StepId;
+use crate::spans::{Call, Spans};
 
 /// Which keys have changed.
 #[derive(Default)]
@@ -38,7 +39,7 @@ pub(crate) fn restore<H: Host, V>(
 pub(crate) fn record<H: Host, V>(
     context: &Context<H>,
     step: &StepId,
-    figures: &Figures,
+    (figures, spans): (&Figures, &Spans<H>),
     keys: &mut dyn AnyKeys<H, V>,
     scope: H::Scope<'_>,
     epoch: Epoch,
@@ -46,7 +47,8 @@ pub(crate) fn record<H: Host, V>(
     if context.recorder.is_some() {
         let clock = &context.shared.clock;
         let begun = clock.monotonic();
-        let changes = keys.changes(scope)?;
+        let call = Call::new("snapshot").in_epoch(epoch);
+        let changes = spans.around(scope, call, || keys.changes(scope))?;
         let took = clock.monotonic().saturating_sub(begun);
         figures.snapshots.observe(took);
         figures.kept(&changes);

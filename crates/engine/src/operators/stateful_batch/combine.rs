@@ -23,6 +23,7 @@ use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::routing::Router;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
+use crate::spans::{Call, Origin, Spans};
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
@@ -55,6 +56,8 @@ pub(super) fn combine<'scope, H: Host>(
         keys: step.0,
         worth: Worth::default(),
         router: Router::new(context),
+        spans: context.spans(operator),
+        origin: None,
     };
     let context = context.clone();
     builder.build(move |mut capabilities| {
@@ -102,6 +105,9 @@ struct Combiner<H: Host> {
     keys: Box<dyn AnyKeys<H, H::Item>>,
     worth: Worth,
     router: Router<H>,
+    spans: Spans<H>,
+    /// The trace of what is held.
+    origin: Option<Origin>,
 }
 
 type Parcels<H> = Vec<Parcel<Batch<H>>>;
@@ -117,10 +123,7 @@ impl<H: Host> Combiner<H> {
             for next in todo {
                 let mut out = Vec::new();
                 let (epoch, worked) = match next {
-                    Next::Take(arrival) => (
-                        arrival.epoch,
-                        self.take(scope, arrival.containers, &mut out),
-                    ),
+                    Next::Take(arrival) => (arrival.epoch, self.take(scope, arrival, &mut out)),
                     Next::Close(epoch) => (epoch, self.flush(scope, &mut out)),
                 };
                 if let Err(failure) = worked {
@@ -134,20 +137,26 @@ impl<H: Host> Combiner<H> {
     fn take(
         &mut self,
         scope: H::Scope<'_>,
-        arrived: Vec<Laned<H>>,
+        arrival: Arrival<Laned<H>>,
         out: &mut Parcels<H>,
     ) -> Result<(), Failure<H>> {
-        for laned in arrived {
+        for laned in arrival.containers {
             if self.context.is_halted() {
                 return Ok(());
             }
+            let origin = laned.origin;
             let pairs = laned.batch.into_keyed(scope, &self.written_as)?;
             if !self.worth.is_it(pairs.len()) {
-                self.router.address(scope, 0, pairs, out)?;
+                self.router.address(scope, 0, origin, pairs, out)?;
                 continue;
             }
             self.figures.items_in.add(pairs.len());
-            self.keys.on_batch(&self.context, scope, 0, pairs)?;
+            self.origin = Origin::of_both(self.origin, origin);
+            let call = Call::new("combine").in_epoch(arrival.epoch);
+            let call = call.with(pairs.len(), origin);
+            self.spans.around(scope, call, || {
+                self.keys.on_batch(&self.context, scope, 0, pairs)
+            })?;
             if self.keys.count() >= MOST_KEYS {
                 self.worth.made(self.keys.count());
                 self.flush(scope, out)?;
@@ -160,10 +169,11 @@ impl<H: Host> Combiner<H> {
     fn flush(&mut self, scope: H::Scope<'_>, out: &mut Parcels<H>) -> Result<(), Failure<H>> {
         let [made, ..] = self.keys.on_time(&self.context, scope, Micros(0), true)?;
         self.worth.begin();
+        let origin = self.origin.take();
         let mut made = made.into_iter().peekable();
         while made.peek().is_some() {
             let some = made.by_ref().take(MOST_TOGETHER);
-            self.router.address(scope, COMBINED, some, out)?;
+            self.router.address(scope, COMBINED, origin, some, out)?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
 use crate::batch::Batch;
+use crate::clock::Micros;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host};
@@ -32,11 +33,13 @@ use crate::logic::{COMBINED, StatefulBatch};
 use crate::metrics::{Figures, Role};
 use crate::operators::stateful_batch::changes::{record, restore};
 use crate::operators::stateful_batch::combine::combine;
+use crate::operators::stateful_batch::emitting::Emitted;
 use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::operators::stateful_batch::outputs::Outputs;
 use crate::operators::stateful_batch::routing::Router;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
+use crate::spans::{Call, Origin, Spans};
 use crate::timely_ext::exchange::{Parcel, by_address};
 use crate::timely_ext::in_epochs::{InEpochs, Next};
 use crate::timely_ext::receive::{Arrival, receive};
@@ -57,6 +60,7 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
     let figures = context.figures(&operator.id, Role::Stateful);
     let step = Step {
         figures,
+        spans: context.spans(operator),
         context: context.clone(),
         id: operator.id.clone(),
         written_as: operator.written_as.clone(),
@@ -99,36 +103,28 @@ fn route<'scope, H: Host>(
     let step = operator.written_as.clone();
     let mut router = Router::new(context);
     address(context, operator, up, move |scope, batch, out| {
-        router.address(scope, input, batch.into_keyed(scope, &step)?, out)
+        router.address(scope, input, None, batch.into_keyed(scope, &step)?, out)
     })
 }
 
 /// What arrives at a step with state, and by which of its streams.
 trait Delivery<H: Host>: Accountable + Default + 'static {
-    fn open(
-        self,
-        context: &Context<H>,
-        scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>>;
+    fn open(self, context: &Context<H>, scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>>;
 }
 
+/// A batch, the stream that it came by, and its trace.
+type Delivered<H> = (usize, Option<Origin>, Batch<H>);
+
 impl<H: Host> Delivery<H> for Laned<H> {
-    fn open(
-        self,
-        _context: &Context<H>,
-        _scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>> {
-        Ok((0, self.batch))
+    fn open(self, _context: &Context<H>, _scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>> {
+        Ok((0, self.origin, self.batch))
     }
 }
 
 impl<H: Host> Delivery<H> for Parcel<Batch<H>> {
-    fn open(
-        self,
-        context: &Context<H>,
-        scope: H::Scope<'_>,
-    ) -> Result<(usize, Batch<H>), Failure<H>> {
-        Ok((self.partition, Self::open(self, context, scope)?))
+    fn open(self, context: &Context<H>, scope: H::Scope<'_>) -> Result<Delivered<H>, Failure<H>> {
+        let (input, origin) = (self.partition, self.origin);
+        Ok((input, origin, Self::open(self, context, scope)?))
     }
 }
 
@@ -138,14 +134,15 @@ fn batches<H: Host, C: Delivery<H>>(
     context: &Context<H>,
     scope: H::Scope<'_>,
     containers: Vec<C>,
-) -> Result<Vec<(usize, Batch<H>)>, Failure<H>> {
-    let mut batches: Vec<(usize, Batch<H>)> = Vec::new();
+) -> Result<Vec<Delivered<H>>, Failure<H>> {
+    let mut batches: Vec<Delivered<H>> = Vec::new();
     for container in containers {
-        let (input, mut batch) = container.open(context, scope)?;
-        if let Some((_, before)) = batches.pop_if(|(last, _)| *last == input) {
+        let (input, mut origin, mut batch) = container.open(context, scope)?;
+        if let Some((_, first, before)) = batches.pop_if(|(last, ..)| *last == input) {
             batch = before.append(scope, batch);
+            origin = Origin::of_both(first, origin);
         }
-        batches.push((input, batch));
+        batches.push((input, origin, batch));
     }
     Ok(batches)
 }
@@ -207,11 +204,13 @@ where
                     }
                     // Who drains goes on later, as if this were not the end.
                     let has_ended = has_ended && !step.context.is_draining();
-                    let made = step.keys.on_time(&step.context, scope, wall, has_ended)?;
+                    let open = epochs.open();
+                    let is_due = is_due || has_ended;
+                    let (origin, made) = step.on_time(scope, open, is_due, wall, has_ended)?;
                     for held in &mut held {
-                        held.downgrade(&epochs.open().0);
+                        held.downgrade(&open.0);
                     }
-                    outputs.give_held(&held, made);
+                    outputs.give_held(&held, origin, made);
                     Ok(())
                 });
             }
@@ -238,6 +237,7 @@ where
 struct Step<H: Host> {
     context: Context<H>,
     figures: Arc<Figures>,
+    spans: Spans<H>,
     id: StepId,
     written_as: StepId,
     keys: Box<dyn AnyKeys<H, H::Item>>,
@@ -261,7 +261,7 @@ impl<H: Host> Step<H> {
         arrival: Arrival<C>,
         outputs: &mut Outputs<H>,
     ) -> Result<(), Failure<H>> {
-        for (input, batch) in batches(&self.context, scope, arrival.containers)? {
+        for (input, origin, batch) in batches(&self.context, scope, arrival.containers)? {
             if self.context.is_halted() {
                 return Ok(());
             }
@@ -271,18 +271,43 @@ impl<H: Host> Step<H> {
                 self.figures.items_in.add(pairs.len());
             }
             let clock = &self.context.shared.clock;
+            let call = Call::new("on_batch").in_epoch(arrival.epoch);
+            let call = call.with(pairs.len(), origin);
             let begun = clock.monotonic();
-            let made = self.keys.on_batch(&self.context, scope, input, pairs)?;
+            let made = self.spans.around(scope, call, || {
+                self.keys.on_batch(&self.context, scope, input, pairs)
+            })?;
             let took = clock.monotonic().saturating_sub(begun);
             self.figures.calls.observe(took);
-            outputs.give(&arrival.capability, made);
+            outputs.give(&arrival.capability, origin, made);
         }
         Ok(())
     }
 
+    /// Notices that time has passed, or that there are no more values.
+    fn on_time(
+        &mut self,
+        scope: H::Scope<'_>,
+        epoch: Epoch,
+        is_due: bool,
+        wall: Micros,
+        has_ended: bool,
+    ) -> Result<(Option<Origin>, Emitted<H>), Failure<H>> {
+        let (keys, context) = (&mut self.keys, &self.context);
+        if !is_due {
+            return Ok((None, keys.on_time(context, scope, wall, has_ended)?));
+        }
+        let span = self
+            .spans
+            .begin(scope, Call::new("on_time").in_epoch(epoch))?;
+        let origin = span.origin(scope);
+        let made = keys.on_time(context, scope, wall, has_ended);
+        Ok((origin, span.end(scope, None, made)?))
+    }
+
     /// An epoch is over.
     fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        let (context, figures) = (&self.context, &self.figures);
-        record(context, &self.id, figures, &mut *self.keys, scope, epoch)
+        let (context, seen) = (&self.context, (&*self.figures, &self.spans));
+        record(context, &self.id, seen, &mut *self.keys, scope, epoch)
     }
 }

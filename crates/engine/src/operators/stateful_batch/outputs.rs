@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::lane::{Lane, Laned};
 use crate::metrics::Figures;
 use crate::operators::stateful_batch::emitting::Emitted;
+use crate::spans::Origin;
 use crate::timely_ext::{BatchStream, Time};
 
 pub(crate) struct Outputs<H: Host> {
@@ -47,10 +48,15 @@ impl<H: Host> Outputs<H> {
     }
 
     /// Sends on what keys emitted for what had arrived.
-    pub(crate) fn give(&mut self, capability: &InputCapability<Time>, made: Emitted<H>) {
+    pub(crate) fn give(
+        &mut self,
+        capability: &InputCapability<Time>,
+        origin: Option<Origin>,
+        made: Emitted<H>,
+    ) {
         for (output, made) in self.ports.iter_mut().zip(made) {
             self.figures.items_out.add(made.len());
-            let mut made = Laned::new(self.lane, Batch::Keyed(made));
+            let mut made = Laned::new(self.lane, origin, Batch::Keyed(made));
             output.activate().give(capability, &mut made);
         }
     }
@@ -63,10 +69,15 @@ impl<H: Host> Outputs<H> {
     }
 
     /// Sends on what keys emitted by themselves; there is a capability for each output.
-    pub(crate) fn give_held(&mut self, held: &[Capability<Time>], made: Emitted<H>) {
+    pub(crate) fn give_held(
+        &mut self,
+        held: &[Capability<Time>],
+        origin: Option<Origin>,
+        made: Emitted<H>,
+    ) {
         for ((output, made), held) in self.ports.iter_mut().zip(made).zip(held) {
             self.figures.items_out.add(made.len());
-            let mut made = Laned::new(self.lane, Batch::Keyed(made));
+            let mut made = Laned::new(self.lane, origin, Batch::Keyed(made));
             output.activate().give(held, &mut made);
         }
     }

@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::host::{Failure, Host, Key};
+use crate::spans::Origin;
 use crate::timely_ext::exchange::{Parcel, Sorter};
 
 /// Deals pairs out to the workers that own their keys.
@@ -19,11 +20,12 @@ impl<H: Host> Router<H> {
         }
     }
 
-    /// Addresses pairs that came by one of the step's streams.
+    /// Addresses pairs that came by one of the step's streams, and belong to a trace.
     pub(super) fn address(
         &mut self,
         scope: H::Scope<'_>,
         input: usize,
+        origin: Option<Origin>,
         pairs: impl IntoIterator<Item = (H::Key, H::Item)>,
         out: &mut Vec<Parcel<Batch<H>>>,
     ) -> Result<(), Failure<H>> {
@@ -37,7 +39,8 @@ impl<H: Host> Router<H> {
         for (worker, pairs) in self.sorter.drain() {
             let batch = Batch::Keyed(pairs);
             let batch = (batch.weight(scope), batch);
-            out.push(Parcel::new(&self.context, scope, worker, input, batch)?);
+            let parcel = Parcel::new(&self.context, scope, worker, input, batch)?;
+            out.push(parcel.in_trace(origin));
         }
         Ok(())
     }

@@ -235,10 +235,12 @@ where
                         }
                     }
                     if is_due || has_ended {
+                        let open = epochs.open();
                         for held in &mut held {
-                            held.downgrade(&epochs.open().0);
+                            held.downgrade(&open.0);
                         }
-                        outputs.give_held(&held, turns.pass(scope, has_ended)?);
+                        let (origin, made) = turns.pass(scope, open, has_ended)?;
+                        outputs.give_held(&held, origin, made);
                     }
                     let wait = turns.next_look(scope)?;
                     look_at = wait.map(|wait| now.saturating_add(wait));

@@ -10,12 +10,14 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::batch::weight_of;
 use crate::context::Context;
+use crate::epoch::Epoch;
 use crate::host::{Failure, Host, Key};
 use crate::lane::{Lane, Laned};
 use crate::logic::TimedBatch;
 use crate::operators::timed_batch::{News, Stamped, StampedPairs};
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
+use crate::spans::{Call, Spans};
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::receive;
 use crate::timely_ext::transform::gather;
@@ -38,6 +40,7 @@ pub(super) fn stamp<'scope, H: Host>(
     let mut stamper = Stamper {
         context: context.clone(),
         step: operator.written_as.clone(),
+        spans: context.spans(operator),
         builder: Arc::clone(builder),
         furthest: up.lanes.iter().map(|&lane| (lane, START_OF_TIME)).collect(),
     };
@@ -67,7 +70,7 @@ pub(super) fn stamp<'scope, H: Host>(
                         if stamper.context.is_halted() {
                             return;
                         }
-                        match stamper.stamp(scope, laned) {
+                        match stamper.stamp(scope, arrival.epoch, laned) {
                             Ok(parcels) => {
                                 let mut output = output.activate();
                                 for mut parcel in parcels {
@@ -90,6 +93,7 @@ pub(super) fn stamp<'scope, H: Host>(
 struct Stamper<H: Host> {
     context: Context<H>,
     step: StepId,
+    spans: Spans<H>,
     builder: Arc<dyn TimedBatch<H>>,
     /// The latest timestamp that each lane brought.
     furthest: BTreeMap<Lane, i64>,
@@ -108,16 +112,26 @@ impl<H: Host> Stamper<H> {
     fn stamp(
         &mut self,
         scope: H::Scope<'_>,
+        epoch: Epoch,
         laned: Laned<H>,
     ) -> Result<Vec<Parcel<News<H>>>, Failure<H>> {
         let Laned {
             lane,
             is_last,
+            origin,
             batch,
         } = laned;
         let mut parcels = Vec::new();
         if !batch.is_empty() {
-            parcels = self.stamp_values(scope, lane, batch.into_keyed(scope, &self.step)?)?;
+            let call = Call::new("route").in_epoch(epoch);
+            let span = self.spans.begin(scope, call.with(batch.len(), origin))?;
+            let stamped = batch
+                .into_keyed(scope, &self.step)
+                .and_then(|pairs| self.stamp_values(scope, lane, pairs));
+            parcels = span.end(scope, None, stamped)?;
+            for parcel in &mut parcels {
+                parcel.origin = origin;
+            }
         }
         if is_last {
             self.furthest.remove(&lane);

@@ -23,6 +23,7 @@ use crate::operators::timed_batch::News;
 use crate::physical::PhysicalOperator;
 use crate::plan::StepId;
 use crate::recovery::{Change, Codec, Saved};
+use crate::spans::{Call, Origin, Spans};
 use crate::timely_ext::exchange::Parcel;
 use crate::timely_ext::receive::Arrival;
 use crate::window::{Lanes, START_OF_TIME, Timed};
@@ -37,6 +38,7 @@ type LaneOfWorker = (usize, Lane);
 pub(super) struct Turns<H: Host> {
     context: Context<H>,
     figures: Arc<Figures>,
+    spans: Spans<H>,
     id: StepId,
     written_as: StepId,
     builder: Arc<dyn TimedBatch<H>>,
@@ -66,6 +68,7 @@ impl<H: Host> Turns<H> {
         Self {
             context: context.clone(),
             figures,
+            spans: context.spans(operator),
             id: operator.id.clone(),
             written_as: operator.written_as.clone(),
             builder: Arc::clone(builder),
@@ -119,21 +122,30 @@ impl<H: Host> Turns<H> {
         outputs: &mut Outputs<H>,
     ) -> Result<(), Failure<H>> {
         for parcel in arrival.containers {
-            let from = parcel.partition;
+            let (from, origin) = (parcel.partition, parcel.origin);
             let news = parcel.open(&self.context, scope)?;
             if self.context.is_halted() {
                 return Ok(());
             }
-            let made = self.hear(scope, from, news)?;
-            outputs.give(&arrival.capability, made);
+            let items = match &news {
+                News::Values { pairs, .. } => pairs.len(),
+                News::Begins(_) | News::Ends(_) => 0,
+            };
+            let call = Call::new("on_batch").in_epoch(arrival.epoch);
+            let span = self.spans.begin(scope, call.with(items, origin))?;
+            // The end of a lane has no trace, and may yet let keys emit.
+            let origin = origin.or_else(|| span.origin(scope));
+            let made = self.hear(scope, from, news);
+            let made = span.end(scope, None, made)?;
+            outputs.give(&arrival.capability, origin, made);
         }
         Ok(())
     }
 
     /// An epoch is over.
     pub(super) fn close(&mut self, scope: H::Scope<'_>, epoch: Epoch) -> Result<(), Failure<H>> {
-        let (context, figures) = (&self.context, &self.figures);
-        record(context, &self.id, figures, &mut *self.keys, scope, epoch)?;
+        let (context, seen) = (&self.context, (&*self.figures, &self.spans));
+        record(context, &self.id, seen, &mut *self.keys, scope, epoch)?;
         if let (Some(_), Some(lanes)) = (&context.recorder, &self.lanes) {
             let watermark = saved_watermark(lanes.watermark());
             let mut changes = vec![(self.context.worker.to_string(), Some(watermark))];
@@ -235,8 +247,18 @@ impl<H: Host> Turns<H> {
     pub(super) fn pass(
         &mut self,
         scope: H::Scope<'_>,
+        epoch: Epoch,
         has_ended: bool,
-    ) -> Result<Emitted<H>, Failure<H>> {
+    ) -> Result<(Option<Origin>, Emitted<H>), Failure<H>> {
+        let span = self
+            .spans
+            .begin(scope, Call::new("on_time").in_epoch(epoch))?;
+        let origin = span.origin(scope);
+        let made = self.pass_on(scope, has_ended);
+        Ok((origin, span.end(scope, None, made)?))
+    }
+
+    fn pass_on(&mut self, scope: H::Scope<'_>, has_ended: bool) -> Result<Emitted<H>, Failure<H>> {
         let watermark = self.advance(scope)?;
         self.keys.advance(watermark);
         // Who drains goes on later, as if this were not the end.

@@ -50,7 +50,7 @@ def launch(
         The exit code.
     """
     for attempt in range(restarts + 1):
-        ending = _Run(argv, processes).wait()
+        ending = _Run(argv, processes, attempt).wait()
         if ending.code != _PEER_LOST or ending.was_signalled or attempt == restarts:
             return ending.code
         pause = min(2.0**attempt, _LONGEST_PAUSE)
@@ -101,7 +101,8 @@ class _Ending:
 class _Run:
     """One attempt: all processes, from their start to their end."""
 
-    def __init__(self, argv: Sequence[str], processes: int) -> None:
+    def __init__(self, argv: Sequence[str], processes: int, attempt: int) -> None:
+        self._attempt = attempt
         self._command = [sys.executable, "-m", "millstream.run", *argv]
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
@@ -124,6 +125,7 @@ class _Run:
             environment = {
                 **os.environ,
                 LAUNCHED: "1",
+                "MILLSTREAM_RESTARTS": str(self._attempt),
                 "MILLSTREAM_PROCESS_ID": str(number),
                 "MILLSTREAM_ADDRESSES": addresses,
             }

@@ -131,6 +131,28 @@ def test_watermark_of_a_stream_is_shown(run):
     assert lag > 5 * 365 * 86_400
 
 
+@pytest.mark.parametrize("scope", ["key", "stream"])
+@pytest.mark.parametrize("late", [0, 2])
+def test_late_items_are_counted(run, scope, late):
+    """Though nobody takes them."""
+    flow = WATERMARK.replace('"stream"', repr(scope)).replace(
+        "    while", f"    yield from [START] * {late}\n    while"
+    )
+    with run("--api", "{port}", flow=flow) as running:
+        name, taken = "millstream_late_items_total", "millstream_item_inp_count_total"
+        running.until(lambda: running.of_steps(taken).get("flow.count") == 2 + late)
+        assert running.of_steps(name) == {"flow.count": late}
+
+
+@pytest.mark.parametrize("restarts", [None, 0, 3])
+def test_restarts_are_shown_to_who_started_it(run, restarts):
+    told = {} if restarts is None else {"MILLSTREAM_RESTARTS": str(restarts)}
+    with run("--api", "{port}", **told) as running:
+        running.until_worked()
+        figures = running.metrics()
+    assert figures.get(("millstream_restarts_total",)) == restarts
+
+
 COUNTER = """
 from prometheus_client import Counter
 

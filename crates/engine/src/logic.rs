@@ -358,6 +358,11 @@ pub trait KeyedLogic<H: Host, V = <H as Host>::Item>: 'static {
         Asking::Never
     }
 
+    /// How many values came too late so far, in a step that goes by time.
+    fn late(&self) -> Option<u64> {
+        None
+    }
+
     /// The batch that follows came by this one of the step's streams.
     fn begin_batch(&mut self, _input: usize) {}
 

@@ -6,7 +6,7 @@ use millstream_api::{Distribution, Family, Kind, Sample, Value};
 use millstream_engine::metrics::{self, Gauges, Snapshot, StepFigures};
 
 /// All figures.
-pub(crate) fn families(snapshot: &Snapshot) -> Vec<Family> {
+pub(crate) fn families(snapshot: &Snapshot, restarts: Option<u64>) -> Vec<Family> {
     let mut all = counts(&snapshot.steps);
     all.extend(durations(&snapshot.steps));
     all.push(of_all(
@@ -29,6 +29,12 @@ pub(crate) fn families(snapshot: &Snapshot) -> Vec<Family> {
         "How often the recovery store failed for good.",
         Kind::Counter,
         Some(Value::Count(snapshot.store_failures)),
+    ));
+    all.push(of_run(
+        "millstream_restarts_total",
+        "How often this process was started again, by whoever started it.",
+        Kind::Counter,
+        restarts.map(Value::Count),
     ));
     if let Some(gauges) = &snapshot.gauges {
         all.extend(of_process(gauges));
@@ -61,6 +67,13 @@ fn counts(steps: &[StepFigures]) -> Vec<Family> {
             Kind::Gauge,
             steps,
             |step| step.keys.map(|keys| Value::Number(number(keys))),
+        ),
+        of_steps(
+            "millstream_late_items_total",
+            "Items that came too late for their windows.",
+            counter,
+            steps,
+            |step| step.late.map(Value::Count),
         ),
         of_steps(
             "millstream_snapshot_records_total",

@@ -1,5 +1,6 @@
 //! A run as it is seen from outside: by Python, and over HTTP.
 
+use std::env;
 use std::sync::{Arc, OnceLock};
 
 use millstream_api::{Address, Family, Readiness, Server, Source, serve};
@@ -93,7 +94,10 @@ struct Shown {
 
 impl Source for Shown {
     fn families(&self) -> Vec<Family> {
-        families(&self.metrics.snapshot())
+        // Whoever starts processes again says how often.
+        let restarts = env::var("MILLSTREAM_RESTARTS").ok();
+        let restarts = restarts.and_then(|restarts| restarts.parse().ok());
+        families(&self.metrics.snapshot(), restarts)
     }
 
     fn others(&self) -> String {

@@ -1,9 +1,11 @@
 //! What one operator counts on one worker.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::labels::Labels;
+use crate::host::Host;
+use crate::operators::stateful_batch::keys::AnyKeys;
 use crate::recovery::Change;
 use crate::window::START_OF_TIME;
 
@@ -130,6 +132,9 @@ pub(crate) struct Figures {
     pub(super) bytes: Counter,
     /// Of a step with state.
     pub(crate) keys: Counter,
+    /// Of a step that goes by time.
+    late: Counter,
+    goes_by_time: AtomicBool,
     /// The epoch that a sink has come to; the greatest number at its end.
     pub(crate) frontier: Counter,
     watermark: AtomicI64,
@@ -148,6 +153,8 @@ impl Figures {
             records: Counter::default(),
             bytes: Counter::default(),
             keys: Counter::default(),
+            late: Counter::default(),
+            goes_by_time: AtomicBool::new(false),
             frontier: Counter::default(),
             watermark: AtomicI64::new(NEVER),
         }
@@ -158,6 +165,22 @@ impl Figures {
         let bytes = changes.iter().filter_map(|(_, saved)| saved.as_ref());
         self.records.add(changes.len());
         self.bytes.add(bytes.map(|saved| saved.payload.len()).sum());
+    }
+
+    /// What is so just now with the keys of a step.
+    #[inline]
+    pub(crate) fn keep_up<H: Host, V>(&self, keys: &dyn AnyKeys<H, V>) {
+        self.keys.set(keys.count());
+        if let Some(late) = keys.late() {
+            self.late.set(late);
+            self.goes_by_time.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How many values came too late, if the step goes by time.
+    pub(super) fn late(&self) -> Option<u64> {
+        let goes_by_time = self.goes_by_time.load(Ordering::Relaxed);
+        goes_by_time.then(|| self.late.get())
     }
 
     /// How far a stream with one watermark has come.

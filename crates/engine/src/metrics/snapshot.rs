@@ -91,6 +91,8 @@ pub struct StepFigures {
     pub bytes: u64,
     /// How many keys it has, if it keeps state.
     pub keys: Option<u64>,
+    /// How many values came too late, if it goes by time.
+    pub late: Option<u64>,
     /// The watermark, in microseconds, if its stream has one.
     pub watermark: Option<i64>,
 }
@@ -154,6 +156,9 @@ fn add_rest(step: &mut StepFigures, figures: &Figures) {
     step.bytes += figures.bytes.get();
     if figures.role == Role::Stateful {
         add_to(&mut step.keys, figures.keys.get());
+    }
+    if let Some(late) = figures.late() {
+        add_to(&mut step.late, late);
     }
     step.watermark = step.watermark.max(figures.watermark());
 }

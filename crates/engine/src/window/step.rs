@@ -54,6 +54,8 @@ pub struct WindowStep<V, F: Fold<V>> {
     pub(super) due: Vec<(i64, V)>,
     closing: Vec<usize>,
     emitted: Vec<F::Out>,
+    /// How many values came too late so far.
+    late: u64,
 }
 
 impl<V, F: Fold<V>> WindowStep<V, F> {
@@ -66,7 +68,13 @@ impl<V, F: Fold<V>> WindowStep<V, F> {
             due: Vec::new(),
             closing: Vec::new(),
             emitted: Vec::new(),
+            late: 0,
         }
+    }
+
+    /// How many values came too late so far.
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
     /// The settings.
@@ -92,7 +100,10 @@ impl<V, F: Fold<V>> WindowStep<V, F> {
     ) {
         if timestamp >= watermark.saturating_sub(self.windowing.lateness) {
             self.arrived.push((timestamp, value));
-        } else if self.windowing.wants_late {
+            return;
+        }
+        self.late += 1;
+        if self.windowing.wants_late {
             let ids = self.windowing.windower.late_ids(timestamp);
             let (first, last) = ids.into_inner();
             for id in first..last {

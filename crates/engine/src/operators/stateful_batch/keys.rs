@@ -46,6 +46,9 @@ pub(crate) trait AnyKeys<H: Host, V> {
     /// How many keys there are.
     fn count(&self) -> u64;
 
+    /// How many values came too late so far, in a step that goes by time.
+    fn late(&self) -> Option<u64>;
+
     /// Whether there are keys that have not been asked yet when to notify them.
     fn is_unsettled(&self) -> bool;
 
@@ -440,6 +443,10 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
 
     fn count(&self) -> u64 {
         self.index.len() as u64
+    }
+
+    fn late(&self) -> Option<u64> {
+        self.logic.late()
     }
 
     fn is_unsettled(&self) -> bool {

@@ -250,7 +250,7 @@ impl<H: Host> Step<H> {
             if let Err(failure) = work(self, scope) {
                 self.context.fail(scope, &self.written_as, failure);
             }
-            self.figures.keys.set(self.keys.count());
+            self.figures.keep_up(&*self.keys);
         });
     }
 

@@ -91,7 +91,7 @@ impl<H: Host> Turns<H> {
             if let Err(failure) = work(self, scope) {
                 self.context.fail(scope, &self.written_as, failure);
             }
-            self.figures.keys.set(self.keys.count());
+            self.figures.keep_up(&*self.keys);
             if let Some(lanes) = &self.lanes {
                 self.figures.set_watermark(lanes.watermark());
             }

@@ -131,6 +131,10 @@ impl KeyedLogic<Python3> for Windows {
         false
     }
 
+    fn late(&self) -> Option<u64> {
+        Some(self.shared.late())
+    }
+
     fn asking(&self) -> Asking {
         Asking::Later
     }

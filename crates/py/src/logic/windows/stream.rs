@@ -154,6 +154,10 @@ impl KeyedLogic<Python3, TimedItem<Python3>> for StreamWindows {
         false
     }
 
+    fn late(&self) -> Option<u64> {
+        Some(self.shared.late())
+    }
+
     fn asking(&self) -> Asking {
         Asking::AtOnce
     }

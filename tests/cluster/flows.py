@@ -71,6 +71,12 @@ def lines_in(folder):
     return sorted(line for path in files for line in path.read_text().splitlines())
 
 
+IDLE = ENDLESS.replace(
+    "        self.number += 1", "        self.number += self.number < 60"
+).replace("return [(", "return [] if self.number == 60 else [(")
+"""The same, with nothing to do after a while."""
+
+
 def wait_for_output(cluster, processes):
     deadline = time.monotonic() + 20
     while len(lines_in(cluster.folder)) < 20:

@@ -14,14 +14,22 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.cluster.conftest import HERE, endings
-from tests.cluster.flows import ENDLESS, EXPECTED, SUMS, lines_in, wait_for_output
+from tests.cluster.flows import (
+    ENDLESS,
+    EXPECTED,
+    IDLE,
+    SUMS,
+    lines_in,
+    wait_for_output,
+)
 from tests.processes import started
 
 ADDRESSES = "10.213.7.1:2101;10.213.7.2:2101"
 
 
 def sh(command):
-    subprocess.run(command.split(), check=True, capture_output=True, text=True)
+    ran = subprocess.run(command.split(), check=True, capture_output=True, text=True)
+    return ran.stdout
 
 
 class Network:
@@ -69,6 +77,18 @@ class Network:
         nobody = f"{other} lladdr 02:00:00:00:00:99"
         sh(f"ip -n {self.hosts[host]} neigh replace {nobody} dev cable nud permanent")
 
+    def ports(self):
+        """Of the second host, the ports that its connections to the first have."""
+        command = f"ip netns exec {self.hosts[1]} ss -Htn state established"
+        lines = sh(command).splitlines()
+        return [line.split()[2].rpartition(":")[2] for line in lines]
+
+    def cut_connection(self, host, port):
+        """Let what a host sends by one of them get lost."""
+        end = ("dport", "sport")[host]
+        where = f"ip -n {self.hosts[host]} rule add ipproto tcp"
+        sh(f"{where} {end} {port} pref 1 blackhole")
+
 
 @pytest.fixture
 def network(cluster):
@@ -108,6 +128,29 @@ def test_cut_off_process_is_lost(cluster, network, secret, hosts):
     assert [code for code, _ in ended] == [75, 75]
     for number, (_, err) in enumerate(ended):
         assert err.startswith(f"millstream: process {1 - number} is lost: "), err
+        assert err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("flow", [ENDLESS, IDLE], ids=["busy", "idle"])
+@pytest.mark.parametrize("hosts", [[0, 1], [0], [1]], ids=["both", "first", "second"])
+@pytest.mark.parametrize("number", range(2))
+def test_one_connection_that_is_cut_is_noticed(
+    cluster, network, secret, *, flow, hosts, number
+):
+    """There are two, for data and for all else; the other one goes on."""
+    flow = cluster.write(flow)
+    with network.started(flow, *secret, "--peer-timeout", "2") as processes:
+        wait_for_output(cluster, processes)
+        ports = network.ports()
+        assert len(ports) == 2
+        for host in hosts:
+            network.cut_connection(host, ports[number])
+        begun = time.monotonic()
+        ended = endings(processes)
+    assert time.monotonic() - begun < 2 + 6
+    assert [code for code, _ in ended] == [75, 75]
+    for process, (_, err) in enumerate(ended):
+        assert err.startswith(f"millstream: process {1 - process} is lost: "), err
         assert err.count("\n") == 1, err
 
 

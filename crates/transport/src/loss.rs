@@ -15,6 +15,8 @@ pub enum Loss {
     Reset,
     /// Nothing came from it for so long.
     Silent(Duration),
+    /// Its host doesn't answer to what is sent any more.
+    Unanswered,
     /// It sent what makes no sense, or too much at once.
     Defect(Defect),
     /// It said that it ends before its work is done.
@@ -32,6 +34,7 @@ impl Loss {
                 Self::Closed
             }
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Reset,
+            ErrorKind::TimedOut => Self::Unanswered,
             _ => Self::Broken(error.to_string()),
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Loss {
             Self::Closed => formatter.write_str("connection closed"),
             Self::Reset => formatter.write_str("connection reset"),
             Self::Silent(span) => write!(formatter, "silent for {} s", span.as_secs_f64()),
+            Self::Unanswered => formatter.write_str("its host doesn't answer to data"),
             Self::Defect(defect) => defect.fmt(formatter),
             Self::Abandoned => formatter.write_str("it ended before its work was done"),
             Self::Told(farewell) => formatter.write_str(match farewell {

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
 
 use crate::address::Address;
 
@@ -90,6 +91,21 @@ impl Socket {
     pub(crate) fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.set_read_timeout(timeout)?;
         either!(self, stream => stream.set_write_timeout(timeout))
+    }
+
+    /// For how long the other host may answer nothing, whether there is something to send or
+    /// not, until the connection is broken. A Unix socket always answers.
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let Self::Tcp(stream) = self else {
+            return Ok(());
+        };
+        let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(stream, milliseconds)?;
+        // Of whole seconds.
+        let pause = Duration::from_secs((patience.as_secs() / 3).max(1));
+        sockopt::set_tcp_keepidle(stream, pause)?;
+        sockopt::set_tcp_keepintvl(stream, pause)?;
+        Ok(sockopt::set_socket_keepalive(stream, true)?)
     }
 
     pub(crate) fn set_nonblocking(&self, is_nonblocking: bool) -> io::Result<()> {

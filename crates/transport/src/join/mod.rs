@@ -136,6 +136,9 @@ fn joined(
         if seat.peer == ProcessIndex(0) {
             run = seat.run;
         }
+        // Nothing beats on it, so the system must see that nobody answers. If it can't be asked
+        // to, the connection breaks in a moment and says so.
+        let _ = seat.data.socket().set_patience(settings.limits.silence);
         let link = Arc::new(DataLink::new(seat.data, shape.clone()));
         if let Some(stream) = data.get_mut(seat.peer.index()) {
             *stream = Some(Guarded::new(Arc::clone(&link)));

@@ -1,21 +1,19 @@
 """W9: a source of two partitions, on one worker and on two threads.
 
-Run as ``python -m benchmarks.studies.partitions WORKLOAD ENGINE WORKERS ITEMS``. Each
-key is in one partition, so that no partition is late for being read later.
+Run as ``python -m benchmarks.studies.partitions WORKLOAD ENGINE WORKERS ITEMS``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
 from benchmarks.catalogue import WORKLOADS
-from benchmarks.engines import FLOWS, Batches, load
+from benchmarks.engines import FLOWS, load
 from benchmarks.measure import check_equal, run_once
 from benchmarks.meters import measured
 from benchmarks.studies import Table, engines
-from benchmarks.workload import Count, in_batches
+from benchmarks.studies.split import SPLIT, reading
+from benchmarks.workload import Count
 
 TITLE = "W9 two partitions"
 NOTE = (
@@ -26,54 +24,13 @@ ITEMS = {"words": 2_000_000, "tumbling": 300_000}
 WORKERS = (1, 2)
 
 
-def split_lines(batches: Batches) -> list[Batches]:
-    """Every other batch of lines."""
-    return [batches[0::2], batches[1::2]]
-
-
-def split_keys(batches: Batches) -> list[Batches]:
-    """The even and the odd keys."""
-    pairs = [pair for batch in batches for pair in batch]
-    return [
-        in_batches([pair for pair in pairs if int(pair[0][-1]) % 2 == parity])
-        for parity in (0, 1)
-    ]
-
-
-SPLIT: dict[str, Callable[[Batches], list[Batches]]] = {
-    "words": split_lines,
-    "tumbling": split_keys,
-}
-
-
 def run_engine(workload_name: str, name: str, workers: int, items: int) -> None:
     """Run on so many workers."""
     engine, sink, workload = load(name), Count(), WORKLOADS[workload_name]
     parts = SPLIT[workload_name](workload.make(items))
 
-    class Partition(engine.inputs.StatefulSourcePartition):  # type: ignore[misc,name-defined]
-        def __init__(self, batches: Batches) -> None:
-            self._batches = iter(batches)
-
-        def next_batch(self) -> list[Any]:
-            return next(self._batches)
-
-        def snapshot(self) -> None:
-            return None
-
-    class Source(engine.inputs.FixedPartitionedSource):  # type: ignore[misc,name-defined]
-        def list_parts(self) -> list[str]:
-            return [str(number) for number in range(len(parts))]
-
-        def build_part(self, _step_id: str, part: str, _state: None) -> Partition:
-            return Partition(parts[int(part)])
-
-    class Parts(type(engine)):  # type: ignore[misc]
-        def read(self, step_id: str, flow: Any, _batches: object) -> Any:
-            return self.op.input(step_id, flow, Source())
-
     flow = engine.dataflow.Dataflow("partitions")
-    stream = workload.flow(Parts(**vars(engine)), flow, [])
+    stream = workload.flow(reading(engine, parts), flow, [])
     engine.write("out", stream, sink.write)
     measured(lambda: engine.run(flow, workers), sink.result)
 

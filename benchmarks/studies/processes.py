@@ -13,14 +13,13 @@ import subprocess
 import sys
 import time
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from benchmarks.catalogue import WORKLOADS
 from benchmarks.engines import FLOWS, Batches, load
 from benchmarks.measure import check_equal, run_once
 from benchmarks.meters import print_figures
 from benchmarks.studies import Table, engines
-from benchmarks.studies.partitions import SPLIT
+from benchmarks.studies.split import SPLIT, reading, source_of
 from benchmarks.targets import Target
 from benchmarks.workload import Count, in_batches
 
@@ -58,34 +57,12 @@ def run_process(
 ) -> int:
     """Run one of the processes; gives how many items came out there."""
     engine, sink = load(engine_name), Count()
-
-    class Partition(engine.inputs.StatefulSourcePartition):  # type: ignore[misc,name-defined]
-        def __init__(self, batches: Batches) -> None:
-            self._batches = iter(batches)
-
-        def next_batch(self) -> list[Any]:
-            return next(self._batches)
-
-        def snapshot(self) -> None:
-            return None
-
-    class Source(engine.inputs.FixedPartitionedSource):  # type: ignore[misc,name-defined]
-        def list_parts(self) -> list[str]:
-            return [str(number) for number in range(len(parts))]
-
-        def build_part(self, _step_id: str, part: str, _state: None) -> Partition:
-            return Partition(parts[int(part)])
-
-    class Parts(type(engine)):  # type: ignore[misc]
-        def read(self, step_id: str, flow: Any, _batches: object) -> Any:
-            return self.op.input(step_id, flow, Source())
-
     flow = engine.dataflow.Dataflow("processes")
     if name == "exchange":
-        pairs = engine.op.input("in", flow, Source())
+        pairs = engine.op.input("in", flow, source_of(engine, parts))
         stream = engine.op.fold_final("fold", pairs, int, latest)
     else:
-        stream = WORKLOADS[name].flow(Parts(**vars(engine)), flow, [])
+        stream = WORKLOADS[name].flow(reading(engine, parts), flow, [])
     engine.write("out", stream, sink.write)
     engine.testing.cluster_main(flow, hosts, process)
     return int(sink.result())

@@ -183,8 +183,10 @@ pub trait StatefulBatch<H: Host>: Send + Sync {
     fn start(&self, wanted: &[bool]) -> KeyedStep<H>;
 
     /// Begins, on a worker, to make one value of several of a key before they go to the worker
-    /// that owns it. It emits them at the end, by the first output; they arrive there by
-    /// [`COMBINED`]. Others may arrive as they are, at any time.
+    /// that owns it, if it makes no difference to any result which are combined first. It emits
+    /// them at the end, by the first output; they arrive there by [`COMBINED`]. Others may arrive
+    /// as they are, at any time. What it emits must be light, as counts are. Asked only of a step
+    /// with one stream.
     fn start_combining(&self) -> Option<KeyedStep<H>> {
         None
     }

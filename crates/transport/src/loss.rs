@@ -15,7 +15,7 @@ pub enum Loss {
     Reset,
     /// Nothing came from it for so long.
     Silent(Duration),
-    /// Its host doesn't answer to what is sent any more.
+    /// Its host doesn't take what is sent any more.
     Unanswered,
     /// It sent what makes no sense, or too much at once.
     Defect(Defect),
@@ -56,7 +56,7 @@ impl fmt::Display for Loss {
             Self::Closed => formatter.write_str("connection closed"),
             Self::Reset => formatter.write_str("connection reset"),
             Self::Silent(span) => write!(formatter, "silent for {} s", span.as_secs_f64()),
-            Self::Unanswered => formatter.write_str("its host doesn't answer to data"),
+            Self::Unanswered => formatter.write_str("its host doesn't take data any more"),
             Self::Defect(defect) => defect.fmt(formatter),
             Self::Abandoned => formatter.write_str("it ended before its work was done"),
             Self::Told(farewell) => formatter.write_str(match farewell {

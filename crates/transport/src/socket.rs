@@ -94,7 +94,8 @@ impl Socket {
     }
 
     /// For how long the other host may answer nothing, whether there is something to send or
-    /// not, until the connection is broken. A Unix socket always answers.
+    /// not, or have no room for what is sent, until the connection is broken. A Unix socket
+    /// always answers.
     pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
         let Self::Tcp(stream) = self else {
             return Ok(());

@@ -76,12 +76,14 @@ pub(crate) fn stateful_batch<'scope, H: Host>(
     let Some(scope) = ups.first().map(|up| up.batches.scope()) else {
         return Vec::new();
     };
+    // What is combined comes by one stream.
+    let mut combining = (context.workers > 1 && ups.len() == 1)
+        .then(|| builder.start_combining())
+        .flatten();
     let routed = ups.into_iter().enumerate();
-    let routed = routed.map(|(input, up)| match builder.start_combining() {
-        Some(combining) if context.workers > 1 => {
-            combine(context, operator, &step.figures, combining, up)
-        }
-        _ => route(context, operator, input, up),
+    let routed = routed.map(|(input, up)| match combining.take() {
+        Some(combining) => combine(context, operator, &step.figures, combining, up),
+        None => route(context, operator, input, up),
     });
     // One stream, so that values which came one after another stay so, by whichever of
     // the step's streams they come.

@@ -80,35 +80,6 @@ impl Fold {
         })
     }
 
-    /// Whether it makes no difference which values are combined first.
-    fn is_associative(&self) -> bool {
-        match self {
-            Self::Count | Self::Max { .. } | Self::Min { .. } | Self::Aggregate(_) => true,
-            Self::By { .. } | Self::Reduce(_) => false,
-        }
-    }
-
-    /// Adds what several values have come to elsewhere: a count, the best of them, or what is
-    /// kept of aggregates.
-    fn add_combined(
-        &self,
-        py: Python<'_>,
-        state: &mut State,
-        value: Py<PyAny>,
-    ) -> Result<(), PyFailure> {
-        match (self, state) {
-            (Self::Count, State::Count(count)) => {
-                *count += value.extract::<u64>(py).map_err(reading)?;
-                Ok(())
-            }
-            (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
-                let more = aggregators.read_saved(value.bind(py))?;
-                aggregators.merge(py, aggregates, more)
-            }
-            (_, state) => self.add(py, state, value),
-        }
-    }
-
     fn add(&self, py: Python<'_>, state: &mut State, value: Py<PyAny>) -> Result<(), PyFailure> {
         match (self, state) {
             (Self::Aggregate(aggregators), State::Aggregates(aggregates)) => {
@@ -163,10 +134,9 @@ fn measure_of(
 pub(crate) struct FoldStep(pub(crate) Arc<Fold>);
 
 impl FoldStep {
-    fn logic(&self, combines: bool) -> KeyedStep<Python3> {
+    fn logic(&self) -> KeyedStep<Python3> {
         KeyedStep::new(FoldLogic {
             fold: Arc::clone(&self.0),
-            combines,
             are_combined: false,
         })
     }
@@ -178,20 +148,20 @@ impl StatefulBatch<Python3> for FoldStep {
     }
 
     fn start(&self, _wanted: &[bool]) -> KeyedStep<Python3> {
-        self.logic(false)
+        self.logic()
     }
 
     fn start_combining(&self) -> Option<KeyedStep<Python3>> {
-        self.0.is_associative().then(|| self.logic(true))
+        // Sums of floats would depend on what is added first, and extremes on which of them are
+        // compared, if there is a NaN.
+        matches!(*self.0, Fold::Count).then(|| self.logic())
     }
 }
 
 /// A step that folds, on one worker.
 struct FoldLogic {
     fold: Arc<Fold>,
-    /// Whether it is to combine values, for another worker to fold.
-    combines: bool,
-    /// Whether the values at hand are such.
+    /// Whether the values at hand are what other workers have counted.
     are_combined: bool,
 }
 
@@ -227,16 +197,17 @@ impl KeyedLogic<Python3> for FoldLogic {
         values: &mut Vec<Py<PyAny>>,
         _emit: &mut Emit<Python3>,
     ) -> Result<Fate, PyFailure> {
-        if self.are_combined {
-            for value in values.drain(..) {
-                self.fold.add_combined(py, state, value)?;
+        if let State::Count(count) = state {
+            if !self.are_combined {
+                *count += values.len() as u64;
+                return Ok(Fate::Retain);
             }
-        } else if let State::Count(count) = state {
-            *count += values.len() as u64;
-        } else {
             for value in values.drain(..) {
-                self.fold.add(py, state, value)?;
+                *count += value.extract::<u64>(py).map_err(reading)?;
             }
+        }
+        for value in values.drain(..) {
+            self.fold.add(py, state, value)?;
         }
         Ok(Fate::Retain)
     }
@@ -251,7 +222,6 @@ impl KeyedLogic<Python3> for FoldLogic {
             State::Nothing => {}
             State::Count(count) => emit.push(PyInt::new(py, count).into_any().unbind()),
             State::Value(value) | State::Best(value, _) => emit.push(value),
-            State::Aggregates(aggregates) if self.combines => emit.push(aggregates.save(py)?),
             State::Aggregates(aggregates) => {
                 if let Fold::Aggregate(aggregators) = &*self.fold {
                     emit.push(aggregators.close(py, &aggregates)?);

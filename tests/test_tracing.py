@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -328,6 +329,20 @@ def test_shutdown_ends_it(collector):
     trace.get_tracer(__name__).start_span("late").end()
     assert tracer.flush()
     assert collector.spans == []
+
+
+def test_threads_end_with_what_they_are_for(collector):
+    def count():
+        return sum(t.name == "millstream-flush" for t in threading.enumerate())
+
+    for _ in range(5):
+        tracer = setup_tracing(OtlpTracingConfig("tests", collector.url))
+    assert count() >= 1
+    tracer.shutdown()
+    deadline = time.monotonic() + 10
+    while count() > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_dead_collector_neither_fails_nor_hangs_a_run():

@@ -124,8 +124,7 @@ class _Run:
         for number in numbers:
             environment = {
                 **os.environ,
-                LAUNCHED: "1",
-                "MILLSTREAM_RESTARTS": str(self._attempt),
+                LAUNCHED: str(self._attempt),
                 "MILLSTREAM_PROCESS_ID": str(number),
                 "MILLSTREAM_ADDRESSES": addresses,
             }

@@ -222,6 +222,7 @@ class Exporting:
         )
         self._flusher = _Flusher(self._processor)
         self._has_hung = False
+        self._is_over = False
         self._process = os.getpid()
         resource = Resource.create({"service.name": service_name})
         sampler = TraceIdRatioBased(ratio)
@@ -261,6 +262,8 @@ class Exporting:
         Returns:
             Whether they were sent, or given up, in time.
         """
+        if self._is_over:
+            return True
         self._has_hung = self.is_forked or not self._flusher.flush(timeout)
         return not self._has_hung
 
@@ -272,7 +275,7 @@ class Exporting:
         """
         atexit.unregister(self.shutdown)
         _users_provider.leave(self._provider)
-        if self.is_forked:
+        if self.is_forked or self._is_over:
             return
         # Who has been waited for once, to no avail, isn't waited for again.
         if not self._has_hung:
@@ -280,6 +283,8 @@ class Exporting:
         # First, so that whatever is being tried is given up.
         self._exporter.shutdown()
         self._processor.shutdown()  # type: ignore[no-untyped-call]
+        self._flusher.end()
+        self._is_over = True
 
     def _provide(self, resource: Resource, sampler: ParentBased) -> TracerProvider:
         provider = TracerProvider(
@@ -329,7 +334,7 @@ class _Flusher:
 
     def __init__(self, processor: SpanProcessor) -> None:
         self._processor = processor
-        self._asked: queue.SimpleQueue[threading.Event] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
         threading.Thread(
             target=self._work, name="millstream-flush", daemon=True
         ).start()
@@ -339,9 +344,12 @@ class _Flusher:
         self._asked.put(is_done)
         return is_done.wait(timeout)
 
+    def end(self) -> None:
+        """Let the thread end, once it has sent what it was asked to."""
+        self._asked.put(None)
+
     def _work(self) -> None:
-        while True:
-            is_done = self._asked.get()
+        while (is_done := self._asked.get()) is not None:
             self._processor.force_flush()
             is_done.set()
 

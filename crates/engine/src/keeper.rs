@@ -115,8 +115,8 @@ impl Keeper {
         }
     }
 
-    /// Hands over what became of some keys in an epoch; waits if there is no room. If the store
-    /// has failed, the run is being told already.
+    /// Hands over what became of some keys in an epoch; doesn't wait, so ask for room before. If
+    /// the store has failed, the run is being told already.
     pub(crate) fn record(&self, step: &StepId, epoch: Epoch, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
@@ -129,7 +129,7 @@ impl Keeper {
                     epoch: id::Epoch(epoch.0),
                     state,
                 };
-                let _ = session.record(changes.into_iter().map(record).collect());
+                let _ = session.record_now(changes.into_iter().map(record).collect());
             }
             Self::Leader(leader) => leader.record(step, epoch, changes),
         }

@@ -94,8 +94,8 @@ struct Shown {
 
 impl Source for Shown {
     fn families(&self) -> Vec<Family> {
-        // Whoever starts processes again says how often.
-        let restarts = env::var("MILLSTREAM_RESTARTS").ok();
+        // Whoever has launched this process says how often it did so again.
+        let restarts = env::var("MILLSTREAM_LAUNCHED").ok();
         let restarts = restarts.and_then(|restarts| restarts.parse().ok());
         families(&self.metrics.snapshot(), restarts)
     }

@@ -335,6 +335,9 @@ fn keep(keeper: &Keeper, wire: &Wire, from: usize, message: Message) {
         } => {
             let changes: Vec<_> = changes.into_iter().map(Kept::into_change).collect();
             let weight = changes.iter().map(weight_of).sum();
+            while !keeper.has_room() {
+                keeper.await_room(PULSE);
+            }
             keeper.record(&StepId(step.into()), Epoch(epoch), changes);
             wire.send(from, &Message::Handed(weight));
         }

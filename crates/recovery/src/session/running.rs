@@ -56,7 +56,17 @@ impl Session {
 
     /// Hands over snapshots to be written. Waits only while there is no room.
     pub fn record(&self, records: Vec<Record>) -> Result<(), Stopped> {
-        self.inner.handle.append(records).map_err(|error| {
+        self.unless_stopped(self.inner.handle.append(records))
+    }
+
+    /// Hands over snapshots to be written, and never waits: for who has
+    /// [waited for room](Self::await_room) before.
+    pub fn record_now(&self, records: Vec<Record>) -> Result<(), Stopped> {
+        self.unless_stopped(self.inner.handle.append_now(records))
+    }
+
+    fn unless_stopped(&self, appended: Result<(), StoreError>) -> Result<(), Stopped> {
+        appended.map_err(|error| {
             // A writer that has stopped has told why.
             if !matches!(error, StoreError::Stopped) {
                 self.inner.conductor.fail(error.into());

@@ -61,14 +61,23 @@ impl Queue {
     /// Adds a request, once the weight is below the limit: what is heavier than all the room
     /// passes too. Gives whether the queue was open.
     pub(super) fn push(&self, request: Request) -> bool {
-        let weight = request.weight();
         let mut inner = self.lock();
-        if weight > 0 {
+        if request.weight() > 0 {
             inner = self
                 .freed
                 .wait_while(inner, |inner| !inner.has_room(self.room))
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        self.add(inner, request)
+    }
+
+    /// Adds a request, whether there is room or not.
+    pub(super) fn push_now(&self, request: Request) -> bool {
+        self.add(self.lock(), request)
+    }
+
+    fn add(&self, mut inner: MutexGuard<'_, Inner>, request: Request) -> bool {
+        let weight = request.weight();
         if inner.is_closed {
             return false;
         }

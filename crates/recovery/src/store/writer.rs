@@ -172,6 +172,19 @@ impl WriterHandle {
         self.push(Request::Append(records))
     }
 
+    /// Hands over snapshots as [`append`](Self::append) does, and never waits: for who has waited
+    /// for room before.
+    pub fn append_now(&self, records: Vec<Record>) -> Result<()> {
+        for record in &records {
+            record.check_size()?;
+        }
+        if self.queue.push_now(Request::Append(records)) {
+            Ok(())
+        } else {
+            Err(StoreError::Stopped)
+        }
+    }
+
     /// Whether [`append`](Self::append) need not wait.
     pub fn has_room(&self) -> bool {
         self.queue.has_room()

@@ -205,6 +205,9 @@ fn write<H, C, P, W>(
             if !todo.is_empty() || has_ended || !writer.has_published(publishable) {
                 let work = |scope: H::Scope<'_>| -> Result<bool, Failure<H>> {
                     for next in todo {
+                        if context.is_halted() {
+                            return Ok(false);
+                        }
                         match next {
                             Next::Take(arrival) => {
                                 write_all(&context, &seen, scope, arrival, &mut writer)?;

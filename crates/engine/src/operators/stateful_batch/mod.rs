@@ -195,6 +195,9 @@ where
             if !todo.is_empty() || is_due || settles || has_ended {
                 step.attempt(|step, scope| {
                     for next in todo {
+                        if step.context.is_halted() {
+                            return Ok(());
+                        }
                         match next {
                             Next::Take(arrival) => step.take(scope, arrival, &mut outputs)?,
                             Next::Close(epoch) => step.close(scope, epoch)?,

@@ -124,7 +124,8 @@ class _Run:
         for number in numbers:
             environment = {
                 **os.environ,
-                LAUNCHED: str(self._attempt),
+                LAUNCHED: "1",
+                "MILLSTREAM_LAUNCHED_AGAIN": str(self._attempt),
                 "MILLSTREAM_PROCESS_ID": str(number),
                 "MILLSTREAM_ADDRESSES": addresses,
             }

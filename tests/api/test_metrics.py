@@ -146,7 +146,7 @@ def test_late_items_are_counted(run, scope, late):
 
 @pytest.mark.parametrize("restarts", [None, 0, 3])
 def test_restarts_are_shown_to_who_started_it(run, restarts):
-    told = {} if restarts is None else {"MILLSTREAM_LAUNCHED": str(restarts)}
+    told = {} if restarts is None else {"MILLSTREAM_LAUNCHED_AGAIN": str(restarts)}
     with run("--api", "{port}", **told) as running:
         running.until_worked()
         figures = running.metrics()

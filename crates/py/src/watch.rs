@@ -95,7 +95,7 @@ struct Shown {
 impl Source for Shown {
     fn families(&self) -> Vec<Family> {
         // Whoever has launched this process says how often it did so again.
-        let restarts = env::var("MILLSTREAM_LAUNCHED").ok();
+        let restarts = env::var("MILLSTREAM_LAUNCHED_AGAIN").ok();
         let restarts = restarts.and_then(|restarts| restarts.parse().ok());
         families(&self.metrics.snapshot(), restarts)
     }

@@ -7,6 +7,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use millstream_threads::panic_point;
+
 use crate::error::Error;
 use crate::host::Host;
 
@@ -23,6 +25,7 @@ pub(crate) fn attentively<H: Host, T: Send + 'static>(
     thread::Builder::new()
         .name("millstream-wait".to_owned())
         .spawn(move || {
+            panic_point!("wait");
             // Nobody may be waiting any more.
             let _ = sender.send(work());
         })

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use millstream_threads::panic_point;
 use timely::communication::allocator::{Allocator, Thread};
 use timely::execute::execute_from;
 use timely::worker::Worker;
@@ -195,6 +196,7 @@ fn run_dataflow<H: Host>(
     let mut commits = commits_to_trace(context);
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));
+        panic_point!("work");
         let now = news();
         if seen != now {
             seen = now;

@@ -11,6 +11,7 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use millstream_threads::panic_point;
 use timely_communication::allocator::zero_copy::stream::Stream;
 
 use crate::channel::Channel;
@@ -129,6 +130,7 @@ impl Guarded {
 
 impl Read for Guarded {
     fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+        panic_point!("timely");
         loop {
             let count = self.incoming.take(place);
             if count > 0 || self.incoming.is_over() || place.is_empty() {
@@ -148,6 +150,7 @@ impl Read for Guarded {
 
 impl Write for Guarded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        panic_point!("timely");
         if !self.link.is_over() {
             match self.link.channel.write_all(bytes) {
                 Ok(()) => {

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millstream_recovery::id::{SinkPartition, WorkerIndex};
+use millstream_threads::panic_point;
 use millstream_transport::Severer;
 
 use super::message::{Cause, CauseKind, Kept, Message};
@@ -219,6 +220,7 @@ struct Clerk<H: Host> {
 
 impl<H: Host> Clerk<H> {
     fn take(&self, (from, arrived): Mail) {
+        panic_point!("clerk");
         if from == 0 && matches!(arrived, Arrived::Finished | Arrived::Lost(_)) {
             self.let_go();
         }
@@ -327,6 +329,7 @@ fn start_store_clerk(
 }
 
 fn keep(keeper: &Keeper, wire: &Wire, from: usize, message: Message) {
+    panic_point!("clerk");
     match message {
         Message::Records {
             step,

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use millstream_threads::panic_point;
+
 use crate::store::Lease;
 
 /// Beats until it is dropped.
@@ -47,6 +49,7 @@ impl Heart {
 impl Chest {
     fn beat(&self, lease: &Lease, every: Duration) {
         for beat in 1.. {
+            panic_point!("beat");
             // One that is not seen makes us look stopped, and then we are fenced: no harm.
             let _ = lease.beat(beat);
             if lease.is_lost().unwrap_or(false)

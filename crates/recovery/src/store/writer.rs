@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use millstream_threads::panic_point;
+
 use super::error::{Attempt, Result, StoreError};
 use super::layout::{HOME, partition_of};
 use super::partition::{Collected, Work};
@@ -295,6 +297,7 @@ impl Writing {
     }
 
     fn write(&mut self, group: Group) -> Result<()> {
+        panic_point!("write");
         self.collect = self.collect.max(group.collect);
         let mut collected = Collected::default();
         // A transaction only to collect garbage is one more wait for the disk.

@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use millstream_threads::panic_point;
+
 use crate::channel::Channel;
 use crate::clock;
 use crate::control::outbox::{Life, Next, Outbox};
@@ -150,6 +152,7 @@ impl Peer {
     /// What the writing thread does.
     pub(super) fn write(&self) {
         loop {
+            panic_point!("control");
             let mut state = self.lock();
             let next = state.outbox.next(clock::now());
             let written = match next {
@@ -211,6 +214,7 @@ impl Peer {
             .set_read_timeout(Some(self.limits.silence));
         loop {
             let read = self.channel.read(&mut buffer);
+            panic_point!("control");
             let reading = match read {
                 Ok(0) => self.lose(Loss::Closed, None),
                 Ok(count) => self.take(&mut decoder, &buffer[..count]),

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millstream_recovery::id::{SinkPartition, WorkerIndex};
-use millstream_threads::panic_point;
+use millstream_threads::{Panic, contain, panic_point};
 use millstream_transport::Severer;
 
 use super::message::{Cause, CauseKind, Kept, Message};
@@ -186,7 +186,14 @@ pub(crate) fn start_clerk<H: Host>(
     (early, inbox): (VecDeque<Mail>, Receiver<Mail>),
 ) -> Result<JoinHandle<()>, String> {
     let store = match &keeper {
-        Some(keeper @ Keeper::Store(_)) => Some(start_store_clerk(member, keeper.clone())?),
+        Some(keeper @ Keeper::Store(_)) => {
+            let live = Arc::downgrade(shared);
+            Some(start_store_clerk(member, keeper.clone(), move |panic| {
+                if let Some(shared) = live.upgrade() {
+                    shared.stop_for(panic);
+                }
+            })?)
+        }
         _ => None,
     };
     let clerk = Clerk {
@@ -197,8 +204,13 @@ pub(crate) fn start_clerk<H: Host>(
     };
     spawn("millstream-clerk", move || {
         let all = early.into_iter().chain(inbox);
-        for mail in all.take_while(|(_, arrived)| !matches!(arrived, Arrived::Left)) {
-            clerk.take(mail);
+        let taken = contain(|| {
+            for mail in all.take_while(|(_, arrived)| !matches!(arrived, Arrived::Left)) {
+                clerk.take(mail);
+            }
+        });
+        if let Err(panic) = taken {
+            clerk.halt(Error::panicked(panic));
         }
     })
 }
@@ -235,6 +247,7 @@ impl<H: Host> Clerk<H> {
             }
             Arrived::Lost(_) if self.is_over() => self.member.sever(),
             Arrived::Lost(why) | Arrived::Garbled(why) => self.halt(Error::peer_lost(from, why)),
+            Arrived::Panicked(panic) => self.halt(Error::panicked(panic)),
             Arrived::Left => {}
         }
     }
@@ -317,12 +330,18 @@ impl<H: Host> Clerk<H> {
 fn start_store_clerk(
     member: &Arc<Member>,
     keeper: Keeper,
+    on_panic: impl FnOnce(Panic) + Send + 'static,
 ) -> Result<Sender<(usize, Message)>, String> {
     let (sender, messages) = channel::<(usize, Message)>();
     let wire = member.wire.clone();
     spawn("millstream-store-clerk", move || {
-        for (from, message) in messages {
-            keep(&keeper, &wire, from, message);
+        let kept = contain(|| {
+            for (from, message) in messages {
+                keep(&keeper, &wire, from, message);
+            }
+        });
+        if let Err(panic) = kept {
+            on_panic(panic);
         }
     })?;
     Ok(sender)

@@ -168,6 +168,7 @@ fn explain(error: &Error<Integers>) -> (String, i32) {
 
 /// How a process ended.
 #[derive(Debug)]
+#[expect(dead_code, reason = "all of it is shown if something is wrong")]
 struct End {
     status: Option<i32>,
     text: String,
@@ -356,7 +357,7 @@ fn waiting_for_the_store() {
 fn joining() {
     const NEVER_CAME: i32 = 75;
     for (process, point) in [
-        (0, "accept@join:5"),
+        (0, "accept@join:1"),
         (1, "dial-0@join:1"),
         (0, "await-1@join:1"),
     ] {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use millstream_threads::panic_point;
+use millstream_threads::{Panic, contain, panic_point};
 
 use crate::store::Lease;
 
@@ -23,6 +23,8 @@ struct Chest {
     stopped: Mutex<bool>,
     wake: Condvar,
     on_lost: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    on_panic: OnceLock<Box<dyn Fn(&Panic) + Send + Sync>>,
+    panic: OnceLock<Panic>,
 }
 
 impl Heart {
@@ -32,7 +34,12 @@ impl Heart {
         let shared = Arc::clone(&chest);
         let thread = thread::Builder::new()
             .name("millstream-lease".to_owned())
-            .spawn(move || shared.beat(&lease, every))?;
+            .spawn(move || {
+                if let Err(panic) = contain(|| shared.beat(&lease, every)) {
+                    let _ = shared.panic.set(panic);
+                    shared.tell_panic();
+                }
+            })?;
         Ok(Self {
             chest,
             thread: Some(thread),
@@ -44,9 +51,22 @@ impl Heart {
         // A session says so once.
         let _ = self.chest.on_lost.set(Box::new(act));
     }
+
+    /// What to do once it beats no more, because its thread has panicked; or has done so. It may
+    /// be told twice.
+    pub(super) fn on_panic(&self, act: impl Fn(&Panic) + Send + Sync + 'static) {
+        let _ = self.chest.on_panic.set(Box::new(act));
+        self.chest.tell_panic();
+    }
 }
 
 impl Chest {
+    fn tell_panic(&self) {
+        if let (Some(panic), Some(act)) = (self.panic.get(), self.on_panic.get()) {
+            act(panic);
+        }
+    }
+
     fn beat(&self, lease: &Lease, every: Duration) {
         for beat in 1.. {
             panic_point!("beat");

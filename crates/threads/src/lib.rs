@@ -107,7 +107,7 @@ mod tests {
         let text = "the thread `worker` panicked: too much".to_owned();
         assert_eq!(told(|| panic!("too much")), Some(text.clone()));
         assert_eq!(told(|| panic!("too {}", "much")), Some(text));
-        let odd = told(|| std::panic::panic_any(7));
+        let odd = told(|| std::panic::resume_unwind(Box::new(7)));
         assert_eq!(odd.unwrap(), "the thread `worker` panicked");
     }
 

@@ -1,4 +1,4 @@
-//! A thread of a process panics, whichever it is: both processes of the cluster end soon, and say
+//! A thread of a process panics, whichever it is: all processes of the cluster end soon, and say
 //! why.
 //!
 //! The processes are this test binary, run again to do one [`process`]. Each test has one thread
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use millstream_engine::clock::{Clock, Micros, SystemClock};
 use millstream_engine::cluster::{self, Address, CauseKind, ClusterId, Fingerprint, ProcessIndex};
@@ -26,7 +26,7 @@ use crate::integers::{
     Builder, Collected, IntFailure, Integers, RunningSum, Values, number, pair, read_number,
 };
 
-/// How long both may take to end, after the panic.
+/// How long all may take to end, after the panic.
 const SOON: Duration = Duration::from_secs(5);
 
 /// How long a process is waited for before it is taken for hanging.
@@ -41,6 +41,7 @@ const LOST: i32 = 75;
 /// Where a process finds out what it is to do.
 const DIRECTORY: &str = "MILLSTREAM_PANICS_DIRECTORY";
 const PROCESS: &str = "MILLSTREAM_PANICS_PROCESS";
+const PROCESSES: &str = "MILLSTREAM_PANICS_PROCESSES";
 
 /// Numbers without an end.
 #[derive(Clone)]
@@ -99,9 +100,11 @@ fn process() {
         return;
     };
     let directory = Path::new(&directory);
-    let process: u32 = std::env::var(PROCESS).unwrap().parse().unwrap();
+    let [process, processes]: [u32; 2] =
+        [PROCESS, PROCESSES].map(|name| std::env::var(name).unwrap().parse().unwrap());
     note_panics(directory);
-    let addresses = (0..2).map(|process| Address::Unix(directory.join(format!("{process}.sock"))));
+    let addresses =
+        (0..processes).map(|process| Address::Unix(directory.join(format!("{process}.sock"))));
     let mut cluster = cluster::Settings::new(
         ProcessIndex(process),
         addresses.collect(),
@@ -176,61 +179,60 @@ struct End {
     said: String,
 }
 
-/// Runs both processes, one of which panics at a point; gives how they ended. That they do so in
-/// time is asserted.
-fn run(panicking: usize, point: &str) -> [End; 2] {
+/// Runs so many processes, one of which panics at a point; gives how they ended. That they do so
+/// in time is asserted.
+fn run(processes: usize, panicking: usize, point: &str) -> Vec<End> {
     let directory = TempDir::new().unwrap();
     let store = directory.path().join("store");
     fs::create_dir(&store).unwrap();
     init(&store, 2).unwrap();
-    let children = [0, 1].map(|process| {
+    let start = |process: usize| {
+        let said = File::create(directory.path().join(format!("{process}.said"))).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "panics::process", "--ignored", "--quiet"])
             .arg("--nocapture")
             .env(DIRECTORY, directory.path())
             .env(PROCESS, process.to_string())
+            .env(PROCESSES, processes.to_string())
             .stdout(Stdio::null())
-            .stderr(File::create(directory.path().join(format!("{process}.said"))).unwrap());
+            .stderr(said);
         if process == panicking {
             command.env("MILLSTREAM_PANIC", point);
         }
         command.spawn().unwrap()
-    });
-    let statuses = wait(children);
-    let over = SystemTime::now();
+    };
+    let statuses = wait((0..processes).map(start).collect());
+    let noted = fs::metadata(directory.path().join("panicked")).and_then(|noted| noted.modified());
+    let taken = noted.map(|noted| noted.elapsed().unwrap());
     let read = |name: String| fs::read_to_string(directory.path().join(name)).unwrap_or_default();
-    let mut process = 0..;
-    let ends = statuses.map(|status| {
-        let process: usize = process.next().unwrap();
-        End {
-            status: status.and_then(|status| status.code()),
-            text: read(format!("{process}.text")),
-            said: read(format!("{process}.said")),
-        }
-    });
+    let end = |(process, status): (usize, &Option<ExitStatus>)| End {
+        status: status.and_then(|status| status.code()),
+        text: read(format!("{process}.text")),
+        said: read(format!("{process}.said")),
+    };
+    let ends: Vec<End> = statuses.iter().enumerate().map(end).collect();
     assert!(
         statuses.iter().all(Option::is_some),
         "{point} in process {panicking} hangs: {ends:#?}"
     );
-    let noted = fs::metadata(directory.path().join("panicked")).and_then(|noted| noted.modified());
-    let noted = noted.unwrap_or_else(|_| panic!("nothing panicked at {point}: {ends:#?}"));
-    let taken = over.duration_since(noted).unwrap();
+    let taken = taken.unwrap_or_else(|_| panic!("nothing panicked at {point}: {ends:#?}"));
     assert!(taken < SOON, "{point}: {taken:?}, {ends:#?}");
     ends
 }
 
-/// Waits for both; one that doesn't end in time is killed.
-fn wait(mut children: [Child; 2]) -> [Option<ExitStatus>; 2] {
-    let until = Instant::now() + PATIENCE;
-    let mut statuses = [None; 2];
-    while statuses.iter().any(Option::is_none) && Instant::now() < until {
+/// Waits for all; one that doesn't end in time is killed.
+fn wait(mut children: Vec<Child>) -> Vec<Option<ExitStatus>> {
+    let clock = SystemClock::new();
+    let until = clock.monotonic() + PATIENCE;
+    let mut statuses = vec![None; children.len()];
+    while statuses.iter().any(Option::is_none) && clock.monotonic() < until {
         for (child, status) in children.iter_mut().zip(&mut statuses) {
             *status = child.try_wait().unwrap();
         }
         thread::sleep(Duration::from_millis(5));
     }
-    for (child, status) in children.iter_mut().zip(statuses) {
+    for (child, status) in children.iter_mut().zip(&statuses) {
         if status.is_none() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -239,54 +241,58 @@ fn wait(mut children: [Child; 2]) -> [Option<ExitStatus>; 2] {
     statuses
 }
 
-/// A thread of a process panics; that process says which, and `other` is what the other one may
-/// say.
-fn assert_told(process: usize, point: &str, other: Other) {
-    let ends = run(process, point);
-    let thread = point.split('@').next().unwrap();
-    let says = |end: &End| {
-        let named = format!("the thread `{thread}` panicked");
-        let is_right = end.text.contains(&named) && !end.text.contains('\n');
-        // What timely's own code panics with is known to nobody but the hook.
-        is_right && (point.contains("@timely") || end.text.contains("a test wants it"))
-    };
-    let [here, there] = [process, 1 - process].map(|process| &ends[process]);
-    assert!(
-        here.status == Some(DEFECT) && says(here),
-        "{point} in process {process}: {ends:#?}"
-    );
-    let is_right = match other {
-        Other::IsTold => there.status == Some(DEFECT) && says(there),
-        Other::SeesIt => {
-            let text = format!("process {process} is lost: a thread of it panicked");
-            there.status == Some(LOST) && there.text == text
-        }
-    };
-    assert!(is_right, "{point} in process {process}: {ends:#?}");
-}
-
-/// How the other process learns of it.
+/// How another process learns of a panic.
 #[derive(Clone, Copy)]
 enum Other {
     /// It is told the cause.
     IsTold,
-    /// It is told that the other one is gone.
+    /// The one that the thread serves is told that this one is gone, and tells the others so, which
+    /// may hear the cause before.
     SeesIt,
 }
 
-/// A thread panics that both processes have: in one, and in the other. Its name has the number
-/// of the other process in the place of `#`.
+/// A thread of a process panics; that process says which, and why, and the others say so, too.
+fn assert_told((processes, process): (usize, usize), point: &str, other: Other) {
+    let ends = run(processes, process, point);
+    let thread = point.split('@').next().unwrap();
+    let is_told = |end: &End| {
+        let named = end
+            .text
+            .contains(&format!("the thread `{thread}` panicked"));
+        // What timely's own code says is known to nobody but the hook.
+        let is_whole = point.contains("@timely") || end.text.contains("a test wants it");
+        end.status == Some(DEFECT) && named && is_whole && !end.text.contains('\n')
+    };
+    let sees_it = |end: &End| {
+        let text = format!("process {process} is lost: a thread of it panicked");
+        end.status == Some(LOST) && end.text == text
+    };
+    for (number, end) in ends.iter().enumerate() {
+        let is_right = match other {
+            _ if number == process => is_told(end),
+            Other::IsTold => is_told(end),
+            Other::SeesIt => sees_it(end) || (processes > 2 && is_told(end)),
+        };
+        assert!(
+            is_right,
+            "{point} in process {process}, seen by {number}: {ends:#?}"
+        );
+    }
+}
+
+/// A thread panics that all processes have: in the leader, and in another. The number of the process that it serves takes the place of `#`.
 fn assert_told_of_each(point: &str, other: Other) {
-    for process in [0, 1] {
-        let point = point.replace('#', &(1 - process).to_string());
-        assert_told(process, &point, other);
+    for (processes, process) in [(2, 0), (2, 1), (3, 0)] {
+        let served = (process + 1) % processes;
+        let point = point.replace('#', &served.to_string());
+        assert_told((processes, process), &point, other);
     }
 }
 
 #[test]
 fn worker() {
     assert_told_of_each("timely:work-0@work:200", Other::IsTold);
-    assert_told(0, "timely:work-1@work:1", Other::IsTold);
+    assert_told((2, 0), "timely:work-1@work:1", Other::IsTold);
 }
 
 #[test]
@@ -297,7 +303,7 @@ fn sender() {
 #[test]
 fn receiver() {
     assert_told_of_each("timely:recv-#@stream:100", Other::IsTold);
-    assert_told(0, "timely:recv-1@stream:1", Other::IsTold);
+    assert_told((2, 0), "timely:recv-1@stream:1", Other::IsTold);
 }
 
 #[test]
@@ -313,13 +319,13 @@ fn receiver_in_code_of_timely() {
 #[test]
 fn control_reader() {
     assert_told_of_each("control-read-#@control:50", Other::IsTold);
-    assert_told(1, "control-read-0@control:1", Other::IsTold);
+    assert_told((2, 1), "control-read-0@control:1", Other::IsTold);
 }
 
 #[test]
 fn control_writer() {
     assert_told_of_each("control-write-#@control:100", Other::SeesIt);
-    assert_told(0, "control-write-1@control:1", Other::SeesIt);
+    assert_told((2, 0), "control-write-1@control:1", Other::SeesIt);
 }
 
 #[test]
@@ -329,27 +335,27 @@ fn clerk() {
 
 #[test]
 fn store_clerk() {
-    assert_told(0, "millstream-store-clerk@clerk:50", Other::IsTold);
+    assert_told((2, 0), "millstream-store-clerk@clerk:50", Other::IsTold);
 }
 
 #[test]
 fn store_writer() {
-    assert_told(0, "millstream-store@write:20", Other::IsTold);
+    assert_told((2, 0), "millstream-store@write:20", Other::IsTold);
 }
 
 #[test]
 fn lease() {
-    assert_told(0, "millstream-lease@beat:3", Other::IsTold);
+    assert_told((2, 0), "millstream-lease@beat:3", Other::IsTold);
 }
 
 #[test]
 fn lease_before_the_start() {
-    assert_told(0, "millstream-lease@beat:1", Other::IsTold);
+    assert_told((2, 0), "millstream-lease@beat:1", Other::IsTold);
 }
 
 #[test]
 fn waiting_for_the_store() {
-    assert_told(0, "millstream-wait@wait:1", Other::IsTold);
+    assert_told((2, 0), "millstream-wait@wait:1", Other::IsTold);
 }
 
 /// While processes gather, a panic is as if somebody didn't come.
@@ -361,7 +367,7 @@ fn joining() {
         (1, "dial-0@join:1"),
         (0, "await-1@join:1"),
     ] {
-        let ends = run(process, point);
+        let ends = run(2, process, point);
         let are_right = ends.iter().all(|end| end.status == Some(NEVER_CAME));
         assert!(are_right, "{point}: {ends:#?}");
     }

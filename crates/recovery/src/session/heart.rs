@@ -17,13 +17,16 @@ pub(super) struct Heart {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What is told that the thread has panicked.
+type OnPanic = Box<dyn Fn(&Panic) + Send + Sync>;
+
 /// Shared with the thread.
 #[derive(Default)]
 struct Chest {
     stopped: Mutex<bool>,
     wake: Condvar,
     on_lost: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    on_panic: OnceLock<Box<dyn Fn(&Panic) + Send + Sync>>,
+    on_panic: OnceLock<OnPanic>,
     panic: OnceLock<Panic>,
 }
 

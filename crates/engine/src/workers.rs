@@ -107,6 +107,8 @@ pub(crate) fn run_threads<H: Host>(
             });
             if let Err(panic) = worked {
                 shared.stop_for(panic);
+                // Timely would go on with what there is.
+                drop_dataflows(&shared, worker);
             }
         })
         .map_err(Error::Internal)?
@@ -212,17 +214,21 @@ fn work<H: Host>(
         H::attach(|scope| context.raise(scope, Reason::Failed(error)));
     }
     if shared.halt.is_raised() {
-        // What the operators hold belongs to the host, and is dropped attached.
-        let dropped = contain(|| {
-            H::attach(|_scope| {
-                for dataflow in worker.installed_dataflows() {
-                    worker.drop_dataflow(dataflow);
-                }
-            });
+        drop_dataflows(shared, worker);
+    }
+}
+
+/// Ends what a worker does. What the operators hold belongs to the host, and is dropped attached.
+fn drop_dataflows<H: Host>(shared: &Shared<H>, worker: &mut Worker) {
+    let dropped = contain(|| {
+        H::attach(|_scope| {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
         });
-        if let Err(panic) = dropped {
-            shared.stop_for(panic);
-        }
+    });
+    if let Err(panic) = dropped {
+        shared.stop_for(panic);
     }
 }
 

@@ -25,12 +25,15 @@ run: build ## count the words of the Python reference, or of FILE=…
 test: $(VENV)/.ready-dev build module valgrind strace iproute ## all tests, of the engine, of the Python package, and of its cost
 	scripts/check-arrow
 	$(CARGO_ENGINE) test --locked --workspace
+	$(CARGO_ENGINE) test --locked --package millstream-engine --features failpoints --test it panics
 	$(BIN)/pytest
 	$(BIN)/python -m benchmarks.guard $(if $(CI),,--may-skip)
 
 check: $(VENV)/.ready-dev $(TOOLS)/bin/cargo-deny build module ## formatting, lints, types, stubs, dependencies
 	cargo fmt --all --check
 	$(CARGO_ENGINE) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO_ENGINE) clippy --locked --package millstream-engine --features failpoints --all-targets \
+		-- --deny warnings
 	cargo fmt --manifest-path benchmarks/limit/Cargo.toml --check
 	cargo clippy --locked --manifest-path benchmarks/limit/Cargo.toml -- --deny warnings
 	scripts/check-arrow

@@ -7,6 +7,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use millstream_threads::{contain, panic_point};
+
 use crate::error::Error;
 use crate::host::Host;
 
@@ -23,16 +25,22 @@ pub(crate) fn attentively<H: Host, T: Send + 'static>(
     thread::Builder::new()
         .name("millstream-wait".to_owned())
         .spawn(move || {
+            let made = contain(|| {
+                panic_point!("wait");
+                work()
+            });
             // Nobody may be waiting any more.
-            let _ = sender.send(work());
+            let _ = sender.send(made);
         })
         .map_err(|error| Error::Internal(format!("can't start a thread to wait on: {error}")))?;
     loop {
         match done.recv_timeout(EVERY) {
-            Ok(made) => return Ok(made),
+            Ok(made) => return made.map_err(Error::panicked),
             Err(RecvTimeoutError::Timeout) => look_up()?,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::Internal("waiting for the store failed".to_owned()));
+                return Err(Error::Internal(
+                    "the thread that waits for the store has ended early".to_owned(),
+                ));
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use millstream_threads::Panic;
 use timely::scheduling::activate::Activator;
 
 use crate::clock::Clock;
@@ -63,6 +64,14 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) metrics: Arc<Metrics>,
     /// Who traces the run.
     pub(crate) tracer: Option<Arc<dyn Tracer<H>>>,
+}
+
+impl<H: Host> Shared<H> {
+    /// Stops the run because a thread has panicked, unless it stops already.
+    pub(crate) fn stop_for(&self, panic: Panic) {
+        drop(self.halt.raise(Reason::Failed(Error::panicked(panic))));
+        self.threads.wake();
+    }
 }
 
 impl<H: Host> Live for Shared<H> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use millstream_recovery::session::SessionError;
+use millstream_threads::Panic;
 
 use crate::cluster::{Cause, CauseKind, JoinError};
 use crate::host::{Failure, Host};
@@ -63,6 +64,11 @@ impl<H: Host> Error<H> {
 impl<H: Host> Error<H> {
     pub(crate) fn peer_lost(process: usize, why: String) -> Self {
         Self::PeerLost { process, why }
+    }
+
+    /// A thread of this process has panicked.
+    pub(crate) fn panicked(panic: Panic) -> Self {
+        Self::Internal(panic.to_string())
     }
 
     /// The reason that another process has.

@@ -6,13 +6,14 @@
 //! now and then, whether it is to stop.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
+use millstream_threads::{Panic, contain, panic_point};
 use timely::communication::allocator::{Allocator, Thread};
 use timely::execute::execute_from;
 use timely::worker::Worker;
@@ -38,6 +39,12 @@ const PARK: Duration = Duration::from_millis(50);
 
 /// How often the caller's wish to stop is looked for while there is work to do.
 const PULSE: Duration = Duration::from_millis(10);
+
+/// What timely says when a worker can't go on because another thread of timely's has panicked.
+const POISONED: &str = "MergeQueue";
+
+/// How many pulses to wait then until that is told by who knows more of it.
+const PULSES: u32 = 100;
 
 /// A worker with nothing to do sleeps at once: to look around for a while before would
 /// cost more CPU time, with items that come one by one, than all of their processing.
@@ -93,21 +100,25 @@ pub(crate) fn run_threads<H: Host>(
         let keeping = keeping.cloned();
         execute_from(allocators, transport, worker_config(), move |worker| {
             let _sender = &sender;
-            caller.worker_begins();
-            work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
-            caller.worker_ends();
+            let worked = contain(|| {
+                caller.worker_begins();
+                work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
+                caller.worker_ends();
+            });
+            if let Err(panic) = worked {
+                shared.stop_for(panic);
+                // Timely would go on with what there is.
+                drop_dataflows(&shared, worker);
+            }
         })
         .map_err(Error::Internal)?
     };
     let pause = if shared.member.is_some() { PULSE } else { PARK };
     while is_running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-        drain_if(caller.drains(), shared, keeping);
-        if let Err(error) = caller.interrupted() {
-            shared.halt.interrupt(error);
-            caller.interrupt_workers();
-        }
-        if let Some(member) = &shared.member {
-            member.pulse(shared);
+        // A panic must not leave the workers to themselves, which would never end.
+        let looked = contain(|| look_after(shared, keeping, &**caller));
+        if let Err(panic) = looked {
+            shared.stop_for(panic);
         }
     }
     if let Some(member) = &shared.member {
@@ -117,8 +128,43 @@ pub(crate) fn run_threads<H: Host>(
             member.sever();
         }
     }
-    drop(guards);
+    // Timely panics here if a thread of its own has done so, be it the last thing that the thread
+    // did.
+    let is_well = contain(|| guards.join().iter().all(Result::is_ok));
+    if is_well != Ok(true) {
+        await_cause(shared);
+        let cause = "a thread of the dataflow library panicked".to_owned();
+        drop(shared.halt.raise(Reason::Failed(Error::Internal(cause))));
+    }
     Ok(())
+}
+
+/// What the calling thread does now and then.
+fn look_after<H: Host>(shared: &Shared<H>, keeping: Option<&Keeping>, caller: &dyn Caller<H>) {
+    drain_if(caller.drains(), shared, keeping);
+    if let Err(error) = caller.interrupted() {
+        shared.halt.interrupt(error);
+        caller.interrupt_workers();
+    }
+    if let Some(member) = &shared.member {
+        member.pulse(shared);
+    }
+}
+
+/// Waits a moment for a reason to stop that is known elsewhere, and on its way.
+fn await_cause<H: Host>(shared: &Shared<H>) {
+    for _ in 0..PULSES {
+        if shared.halt.is_raised() {
+            return;
+        }
+        thread::sleep(PULSE);
+    }
+}
+
+/// Whether it comes of a panic in another thread.
+fn is_consequence(panic: &Panic) -> bool {
+    let message = panic.message();
+    message.is_some_and(|message| message.contains(POISONED))
 }
 
 /// Stops the sources where they are, if that was asked for.
@@ -153,24 +199,36 @@ fn work<H: Host>(
         )),
         lanes: Rc::new(LaneRegistry::default()),
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run_dataflow(physical, &context, worker, interrupted)
-    }));
+    let outcome = contain(|| run_dataflow(physical, &context, worker, interrupted));
     let error = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
-        Err(panic) => Some(Error::Internal(panic_text(&*panic))),
+        Err(panic) => {
+            if is_consequence(&panic) {
+                await_cause(shared);
+            }
+            Some(Error::panicked(panic))
+        }
     };
     if let Some(error) = error {
         H::attach(|scope| context.raise(scope, Reason::Failed(error)));
     }
     if shared.halt.is_raised() {
-        // What the operators hold belongs to the host, and is dropped attached.
+        drop_dataflows(shared, worker);
+    }
+}
+
+/// Ends what a worker does. What the operators hold belongs to the host, and is dropped attached.
+fn drop_dataflows<H: Host>(shared: &Shared<H>, worker: &mut Worker) {
+    let dropped = contain(|| {
         H::attach(|_scope| {
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
         });
+    });
+    if let Err(panic) = dropped {
+        shared.stop_for(panic);
     }
 }
 
@@ -195,6 +253,7 @@ fn run_dataflow<H: Host>(
     let mut commits = commits_to_trace(context);
     while worker.has_dataflows() && !context.is_halted() {
         worker.step_or_park(Some(PARK));
+        panic_point!("work");
         let now = news();
         if seen != now {
             seen = now;
@@ -243,13 +302,4 @@ fn trace_commits<H: Host>(context: &Context<H>, commits: &mut Commits<H>) -> Res
     let committed = Epoch(shared.committed.load(Ordering::Acquire));
     let told = commits.follow(open, committed, shared.clock.monotonic());
     told.map_err(|failure| Error::Interrupted(failure.into_cause()))
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a worker stopped for an unknown reason")
-        .to_owned()
 }

@@ -4,21 +4,36 @@
 //! process down. So it never sees one: whatever happens to a connection, timely reads whole frames
 //! and then an orderly end, and what it writes is swallowed. That something happened is for
 //! [`Control`](crate::Control) to say.
+//!
+//! A panic in one of timely's threads is worse: it poisons the queues of the workers, which then
+//! panic, too. So one in the code here is a broken stream to timely. Of one in timely's own code,
+//! the end of its stream tells.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
+use millstream_threads::{Panic, contain, panic_point};
 use timely_communication::allocator::zero_copy::stream::Stream;
 
 use crate::channel::Channel;
 use crate::loss::Loss;
 use crate::wire::scanner::{Scanner, Shape};
 
+/// How a stream broke.
+#[derive(Debug, Clone)]
+pub(crate) enum Broken {
+    /// The peer is lost, it seems.
+    Lost(Loss),
+    /// A thread of this process has panicked that reads from it or writes to it.
+    Panicked(Panic),
+}
+
 /// What is told that a stream broke.
-type OnBroken = Box<dyn Fn(&Loss) + Send + Sync>;
+type OnBroken = Box<dyn Fn(&Broken) + Send + Sync>;
 
 /// The stream to one peer, as timely takes it.
 #[derive(Debug)]
@@ -47,7 +62,7 @@ pub(crate) struct DataLink {
     channel: Arc<Channel>,
     shape: Shape,
     is_cut: AtomicBool,
-    broken: OnceLock<Loss>,
+    broken: OnceLock<Broken>,
     on_broken: OnceLock<OnBroken>,
     traffic: Arc<Traffic>,
 }
@@ -71,12 +86,10 @@ impl DataLink {
     }
 
     /// What to do once it breaks by itself, or has done so.
-    pub(crate) fn on_broken(&self, act: impl Fn(&Loss) + Send + Sync + 'static) {
+    pub(crate) fn on_broken(&self, act: impl Fn(&Broken) + Send + Sync + 'static) {
         // There is one control for it, which says so once.
         let _ = self.on_broken.set(Box::new(act));
-        if let (Some(loss), Some(act)) = (self.broken.get(), self.on_broken.get()) {
-            act(loss);
-        }
+        self.tell_broken();
     }
 
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
@@ -88,12 +101,16 @@ impl DataLink {
         self.is_cut.load(Ordering::SeqCst) || self.broken.get().is_some()
     }
 
-    fn fail(&self, loss: Loss) {
-        if !self.is_over() && self.broken.set(loss).is_ok() {
+    fn fail(&self, broken: Broken) {
+        if !self.is_over() && self.broken.set(broken).is_ok() {
             self.channel.cut();
-            if let (Some(loss), Some(act)) = (self.broken.get(), self.on_broken.get()) {
-                act(loss);
-            }
+            self.tell_broken();
+        }
+    }
+
+    fn tell_broken(&self) {
+        if let (Some(broken), Some(act)) = (self.broken.get(), self.on_broken.get()) {
+            act(broken);
         }
     }
 }
@@ -125,37 +142,55 @@ impl Guarded {
             Err(error) => Err(Loss::of(&error)),
         }
     }
-}
 
-impl Read for Guarded {
-    fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+    fn read_whole(&mut self, place: &mut [u8]) -> usize {
+        panic_point!("stream");
         loop {
             let count = self.incoming.take(place);
             if count > 0 || self.incoming.is_over() || place.is_empty() {
                 let received = &self.link.traffic.received;
                 received.fetch_add(count as u64, Ordering::Relaxed);
-                return Ok(count);
+                return count;
             }
             if self.link.is_over() {
                 self.incoming.cut();
             } else if let Err(loss) = self.fetch() {
-                self.link.fail(loss);
+                self.link.fail(Broken::Lost(loss));
                 self.incoming.cut();
             }
         }
     }
-}
 
-impl Write for Guarded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn send(&self, bytes: &[u8]) {
+        panic_point!("stream");
         if !self.link.is_over() {
             match self.link.channel.write_all(bytes) {
                 Ok(()) => {
                     let sent = &self.link.traffic.sent;
                     sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                Err(error) => self.link.fail(Loss::of(&error)),
+                Err(error) => self.link.fail(Broken::Lost(Loss::of(&error))),
             }
+        }
+    }
+}
+
+impl Read for Guarded {
+    fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+        panic_point!("timely");
+        Ok(contain(|| self.read_whole(place)).unwrap_or_else(|panic| {
+            self.link.fail(Broken::Panicked(panic));
+            self.incoming.cut();
+            self.incoming.take(place)
+        }))
+    }
+}
+
+impl Write for Guarded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        panic_point!("timely");
+        if let Err(panic) = contain(|| self.send(bytes)) {
+            self.link.fail(Broken::Panicked(panic));
         }
         Ok(bytes.len())
     }
@@ -180,7 +215,7 @@ impl Stream for Guarded {
         match how {
             Shutdown::Write if !self.link.is_over() => {
                 if let Err(error) = self.link.channel.close_write() {
-                    self.link.fail(Loss::of(&error));
+                    self.link.fail(Broken::Lost(Loss::of(&error)));
                 }
             }
             // What is left unread is for nobody.
@@ -188,6 +223,15 @@ impl Stream for Guarded {
             Shutdown::Both => self.link.cut(),
         }
         Ok(())
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let panic = Panic::of_this_thread();
+            self.link.fail(Broken::Panicked(panic));
+        }
     }
 }
 

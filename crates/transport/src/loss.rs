@@ -68,6 +68,7 @@ impl fmt::Display for Loss {
                     "it got a frame from this process that is larger than it takes"
                 }
                 Farewell::DataLost => "its data stream from this process broke",
+                Farewell::Panicked => "a thread of it panicked",
             }),
             Self::Broken(cause) => write!(formatter, "connection broken: {cause}"),
         }

@@ -208,6 +208,7 @@ impl<'a, H: Host> Lobby<'a, H> {
                 Arrived::Garbled(why) | Arrived::Lost(why) => {
                     return Err(Error::peer_lost(from, why));
                 }
+                Arrived::Panicked(panic) => return Err(Error::panicked(panic)),
                 Arrived::Left => return Err(Error::Internal("it has left its cluster".to_owned())),
             }
         }

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millstream_recovery::id::{SinkPartition, WorkerIndex};
+use millstream_threads::{Panic, contain, panic_point};
 use millstream_transport::Severer;
 
 use super::message::{Cause, CauseKind, Kept, Message};
@@ -185,7 +186,14 @@ pub(crate) fn start_clerk<H: Host>(
     (early, inbox): (VecDeque<Mail>, Receiver<Mail>),
 ) -> Result<JoinHandle<()>, String> {
     let store = match &keeper {
-        Some(keeper @ Keeper::Store(_)) => Some(start_store_clerk(member, keeper.clone())?),
+        Some(keeper @ Keeper::Store(_)) => {
+            let live = Arc::downgrade(shared);
+            Some(start_store_clerk(member, keeper.clone(), move |panic| {
+                if let Some(shared) = live.upgrade() {
+                    shared.stop_for(panic);
+                }
+            })?)
+        }
         _ => None,
     };
     let clerk = Clerk {
@@ -196,8 +204,13 @@ pub(crate) fn start_clerk<H: Host>(
     };
     spawn("millstream-clerk", move || {
         let all = early.into_iter().chain(inbox);
-        for mail in all.take_while(|(_, arrived)| !matches!(arrived, Arrived::Left)) {
-            clerk.take(mail);
+        let taken = contain(|| {
+            for mail in all.take_while(|(_, arrived)| !matches!(arrived, Arrived::Left)) {
+                clerk.take(mail);
+            }
+        });
+        if let Err(panic) = taken {
+            clerk.halt(Error::panicked(panic));
         }
     })
 }
@@ -219,6 +232,7 @@ struct Clerk<H: Host> {
 
 impl<H: Host> Clerk<H> {
     fn take(&self, (from, arrived): Mail) {
+        panic_point!("clerk");
         if from == 0 && matches!(arrived, Arrived::Finished | Arrived::Lost(_)) {
             self.let_go();
         }
@@ -233,6 +247,7 @@ impl<H: Host> Clerk<H> {
             }
             Arrived::Lost(_) if self.is_over() => self.member.sever(),
             Arrived::Lost(why) | Arrived::Garbled(why) => self.halt(Error::peer_lost(from, why)),
+            Arrived::Panicked(panic) => self.halt(Error::panicked(panic)),
             Arrived::Left => {}
         }
     }
@@ -315,18 +330,25 @@ impl<H: Host> Clerk<H> {
 fn start_store_clerk(
     member: &Arc<Member>,
     keeper: Keeper,
+    on_panic: impl FnOnce(Panic) + Send + 'static,
 ) -> Result<Sender<(usize, Message)>, String> {
     let (sender, messages) = channel::<(usize, Message)>();
     let wire = member.wire.clone();
     spawn("millstream-store-clerk", move || {
-        for (from, message) in messages {
-            keep(&keeper, &wire, from, message);
+        let kept = contain(|| {
+            for (from, message) in messages {
+                keep(&keeper, &wire, from, message);
+            }
+        });
+        if let Err(panic) = kept {
+            on_panic(panic);
         }
     })?;
     Ok(sender)
 }
 
 fn keep(keeper: &Keeper, wire: &Wire, from: usize, message: Message) {
+    panic_point!("clerk");
     match message {
         Message::Records {
             step,

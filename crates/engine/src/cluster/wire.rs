@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use millstream_threads::Panic;
 use millstream_transport::{
     ControlHandle, Guarded, PeerEvent, PeerEventKind, ProcessIndex, Settings, join,
 };
@@ -32,6 +33,8 @@ pub(crate) enum Arrived {
     Finished,
     /// The process is gone.
     Lost(String),
+    /// A thread of this process has panicked that serves the process.
+    Panicked(Panic),
     /// This process has left: nothing comes after that.
     Left,
 }
@@ -139,6 +142,7 @@ fn mail_of(event: PeerEvent) -> Mail {
         },
         PeerEventKind::Finished => Arrived::Finished,
         PeerEventKind::Lost(loss) => Arrived::Lost(loss.to_string()),
+        PeerEventKind::Panicked(panic) => Arrived::Panicked(panic),
     };
     (event.peer.index(), arrived)
 }

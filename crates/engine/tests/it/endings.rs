@@ -99,6 +99,6 @@ fn defect_on_one_worker_stops_all() {
         );
         flow.collect("out", numbers);
         let error = flow.run(workers).unwrap_err();
-        assert!(matches!(error, Error::Internal(what) if what == "a defect"));
+        assert!(matches!(error, Error::Internal(what) if what.ends_with("panicked: a defect")));
     }
 }

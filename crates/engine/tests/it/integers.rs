@@ -191,6 +191,8 @@ impl Host for Integers {
     fn explain((): (), error: &Error<Self>) -> Option<(String, u8)> {
         let text = match error {
             Error::Step { step, failure, .. } => format!("{step}: {}", failure.cause),
+            Error::Internal(message) => message.clone(),
+            Error::Recovery(error) => error.to_string(),
             other => format!("{other:?}"),
         };
         Some((text, 70))

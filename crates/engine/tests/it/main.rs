@@ -11,6 +11,8 @@ mod flow_control;
 mod integers;
 mod metrics;
 mod operators;
+#[cfg(feature = "failpoints")]
+mod panics;
 mod physical;
 mod plan;
 mod recovery;

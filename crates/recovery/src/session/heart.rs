@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use millstream_threads::{Panic, contain, panic_point};
+
 use crate::store::Lease;
 
 /// Beats until it is dropped.
@@ -15,12 +17,17 @@ pub(super) struct Heart {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What is told that the thread has panicked.
+type OnPanic = Box<dyn Fn(&Panic) + Send + Sync>;
+
 /// Shared with the thread.
 #[derive(Default)]
 struct Chest {
     stopped: Mutex<bool>,
     wake: Condvar,
     on_lost: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    on_panic: OnceLock<OnPanic>,
+    panic: OnceLock<Panic>,
 }
 
 impl Heart {
@@ -30,7 +37,12 @@ impl Heart {
         let shared = Arc::clone(&chest);
         let thread = thread::Builder::new()
             .name("millstream-lease".to_owned())
-            .spawn(move || shared.beat(&lease, every))?;
+            .spawn(move || {
+                if let Err(panic) = contain(|| shared.beat(&lease, every)) {
+                    let _ = shared.panic.set(panic);
+                    shared.tell_panic();
+                }
+            })?;
         Ok(Self {
             chest,
             thread: Some(thread),
@@ -42,11 +54,25 @@ impl Heart {
         // A session says so once.
         let _ = self.chest.on_lost.set(Box::new(act));
     }
+
+    /// What to do once it beats no more, because its thread has panicked; or has done so. It may
+    /// be told twice.
+    pub(super) fn on_panic(&self, act: impl Fn(&Panic) + Send + Sync + 'static) {
+        let _ = self.chest.on_panic.set(Box::new(act));
+        self.chest.tell_panic();
+    }
 }
 
 impl Chest {
+    fn tell_panic(&self) {
+        if let (Some(panic), Some(act)) = (self.panic.get(), self.on_panic.get()) {
+            act(panic);
+        }
+    }
+
     fn beat(&self, lease: &Lease, every: Duration) {
         for beat in 1.. {
+            panic_point!("beat");
             // One that is not seen makes us look stopped, and then we are fenced: no harm.
             let _ = lease.beat(beat);
             if lease.is_lost().unwrap_or(false)

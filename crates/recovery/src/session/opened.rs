@@ -130,6 +130,12 @@ impl Opened {
             let conductor = Arc::clone(&conductor);
             heart.on_lost(move || conductor.lose(generation));
         }
+        {
+            let conductor = Arc::clone(&conductor);
+            heart.on_panic(move |panic| {
+                conductor.fail(StoreError::Panicked(panic.clone()).into());
+            });
+        }
         let session = Session::new(conductor, writer, heart, hurried);
         if plan.is_moving()
             && let Err(error) = move_state(&opening, &plan, &handle)

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use millstream_threads::Panic;
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
@@ -220,6 +221,9 @@ pub enum StoreError {
     /// The writer has stopped, for a reason that was reported.
     #[error("The store is no longer written to: its writer has stopped.")]
     Stopped,
+    /// A thread that the store needs has panicked.
+    #[error("The recovery store is no longer kept, which is a defect worth reporting: {0}.")]
+    Panicked(Panic),
     /// The caller broke the rules of the store.
     #[error("Internal error of the recovery store: {0}. Please report it.")]
     Misuse(String),
@@ -232,7 +236,7 @@ impl StoreError {
             Self::AlreadyInitialised { .. }
             | Self::PartitionCount { .. }
             | Self::NetworkFileSystem { .. } => 64,
-            Self::TooLarge { .. } | Self::Misuse(_) => 70,
+            Self::TooLarge { .. } | Self::Panicked(_) | Self::Misuse(_) => 70,
             Self::FormatTooNew { .. } => 72,
             Self::InUse { .. } | Self::Fenced { .. } => 73,
             Self::Busy { .. }
@@ -408,6 +412,7 @@ mod tests {
                 why: "it is empty".to_owned(),
             },
             StoreError::Stopped,
+            StoreError::Panicked(Panic::of_this_thread()),
             StoreError::Misuse("no execution has begun".to_owned()),
         ];
         for error in errors {

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use millstream_threads::{contain, panic_point};
+
 use super::error::{Attempt, Result, StoreError};
 use super::layout::{HOME, partition_of};
 use super::partition::{Collected, Work};
@@ -146,7 +148,7 @@ impl Writer {
         self.queue.close();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            // A panic, which the hook of the process has told about.
+            // A panic while it failed, which the hook of the process has told about.
             _ => Err(Arc::new(StoreError::Stopped)),
         }
     }
@@ -280,9 +282,10 @@ struct Writing {
 
 impl Writing {
     fn run(mut self) -> std::result::Result<Store, Arc<StoreError>> {
-        // Also when this thread panics, nobody may be left waiting for it.
+        // Nobody may be left waiting for this thread, however it ends.
         let _closing = Closing(Arc::clone(&self.queue));
-        match self.write_all() {
+        let written = contain(|| self.write_all());
+        match written.unwrap_or_else(|panic| Err(StoreError::Panicked(panic))) {
             Ok(()) => Ok(self.store),
             Err(error) => {
                 let error = Arc::new(error);
@@ -308,6 +311,7 @@ impl Writing {
     }
 
     fn write(&mut self, group: Group) -> Result<()> {
+        panic_point!("write");
         self.collect = self.collect.max(group.collect);
         let mut collected = Collected::default();
         // A transaction only to collect garbage is one more wait for the disk.

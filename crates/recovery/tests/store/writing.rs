@@ -417,3 +417,30 @@ fn a_state_that_is_too_large_is_refused_where_it_is_handed_over() {
     writer.handle().append(vec![kept("small", 1, "")]).unwrap();
     writer.finish().unwrap();
 }
+
+#[test]
+fn writer_that_panics_tells_so_and_takes_nothing_more() {
+    let (_directory, store, execution) = begun(2);
+    let (sender, reports) = channel();
+    let options = WriterOptions {
+        execution,
+        room: 64 * 1024,
+    };
+    let writer = Writer::start(store, options, give_up, move |report| {
+        assert!(!matches!(report, Report::Durable { .. }), "too much");
+        sender.send(report).unwrap();
+    });
+    let writer = writer.unwrap();
+    let handle = writer.handle();
+    handle.close_epoch(WorkerIndex(0), Epoch(1)).unwrap();
+    let Report::Failed(error) = next(&reports) else {
+        panic!("no failure was reported");
+    };
+    assert!(matches!(*error, StoreError::Panicked(_)), "{error:?}");
+    assert_eq!(error.exit_code(), 70);
+    let told = "the thread `millstream-store` panicked: too much";
+    assert!(error.to_string().contains(told), "{error}");
+    writer.finish().unwrap_err();
+    let refused = handle.commit(Epoch(1));
+    assert!(matches!(refused, Err(StoreError::Stopped)), "{refused:?}");
+}

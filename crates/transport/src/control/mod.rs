@@ -4,6 +4,11 @@
 //! busy still shows that it is alive. A peer is *finished* when it has said goodbye in order, and
 //! *lost* when anything else ends its connection, or nothing comes over it for too long. Who
 //! takes another for lost tells it so, for both to know; and the data stream ends with it.
+//!
+//! A panic in a thread of this process is told here, like an event of the peer that the thread
+//! serves, and whoever hears of it is expected to tell all peers and to end. It can be told to the
+//! peer, too, unless it was the thread that writes to it: then the last that this says is a
+//! goodbye with that reason.
 
 mod outbox;
 mod peer;
@@ -13,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use millstream_threads::Panic;
 use thiserror::Error;
 
 use crate::channel::Channel;
@@ -45,6 +51,9 @@ pub enum PeerEventKind {
     Finished,
     /// It is lost. Nothing more comes from it.
     Lost(Loss),
+    /// A thread of this process has panicked that serves it. The peer is well, but nothing may come
+    /// from it any more, and what is sent to it may not arrive.
+    Panicked(Panic),
 }
 
 /// Why something can't be sent to a peer.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use millstream_threads::Panic;
+
 use crate::loss::Loss;
 use crate::wire::frame::Farewell;
 
@@ -32,6 +34,8 @@ pub(super) enum Next {
     GoodBye(Farewell),
     /// Take the peer for lost.
     Lose(Loss),
+    /// Tell here that a thread has panicked.
+    Tell(Panic),
     /// Wait for something to happen, but no longer than this.
     Wait(Duration),
     /// Nothing more will be written.
@@ -50,6 +54,10 @@ pub(super) struct Outbox {
     goodbye: Option<Farewell>,
     is_goodbye_said: bool,
     broken: Option<(Instant, Loss)>,
+    /// What was not yet told here.
+    panic: Option<Panic>,
+    /// Whether nothing that the peer says is heard any more.
+    pub(super) is_deaf: bool,
 }
 
 impl Outbox {
@@ -64,6 +72,8 @@ impl Outbox {
             goodbye: None,
             is_goodbye_said: false,
             broken: None,
+            panic: None,
+            is_deaf: false,
         }
     }
 
@@ -107,9 +117,15 @@ impl Outbox {
         self.broken.get_or_insert((due, loss));
     }
 
-    /// Whether both have said goodbye, or the peer is lost and was told.
+    /// A thread of this process has panicked that the data stream needs. The peer is well, and to
+    /// be told why the run ends.
+    pub(super) fn note_panic(&mut self, panic: Panic) {
+        self.panic.get_or_insert(panic);
+    }
+
+    /// Whether both have said goodbye as far as can be known, or the peer is lost and was told.
     fn is_over(&self) -> bool {
-        self.is_goodbye_said && self.life != Life::Alive
+        self.is_goodbye_said && (self.life != Life::Alive || self.is_deaf)
     }
 
     /// What to do at a moment.
@@ -121,12 +137,15 @@ impl Outbox {
                 self.last = now;
                 self.is_goodbye_said = true;
             }
-            Next::Lose(_) | Next::Wait(_) | Next::Close => {}
+            Next::Lose(_) | Next::Tell(_) | Next::Wait(_) | Next::Close => {}
         }
         next
     }
 
     fn decide(&mut self, now: Instant) -> Next {
+        if let Some(panic) = self.panic.take() {
+            return Next::Tell(panic);
+        }
         if self.is_over() {
             return Next::Close;
         }
@@ -246,6 +265,30 @@ mod tests {
         let loss = Loss::Defect(Defect::Garbled);
         outbox.note_broken(now, loss.clone());
         assert_eq!(outbox.next(now), Next::Lose(loss));
+    }
+
+    #[test]
+    fn panic_is_told_once_and_the_peer_is_not_lost_by_it() {
+        let now = clock::now();
+        let mut outbox = outbox(now);
+        let panic = Panic::of_this_thread();
+        outbox.note_panic(panic.clone());
+        assert_eq!(outbox.next(now), Next::Tell(panic));
+        assert_eq!(outbox.next(now), Next::Wait(BEAT));
+        assert!(outbox.is_open());
+    }
+
+    #[test]
+    fn nothing_is_awaited_that_would_not_be_heard() {
+        let now = clock::now();
+        let mut outbox = outbox(now);
+        outbox.is_deaf = true;
+        let message = Arc::new(vec![1]);
+        outbox.push(Arc::clone(&message));
+        outbox.say_goodbye(Farewell::Done);
+        assert_eq!(outbox.next(now), Next::Message(message));
+        assert_eq!(outbox.next(now), Next::GoodBye(Farewell::Done));
+        assert_eq!(outbox.next(now), Next::Close);
     }
 
     #[test]

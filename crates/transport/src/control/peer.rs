@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use millstream_threads::{contain, panic_point};
+
 use crate::channel::Channel;
 use crate::clock;
 use crate::control::outbox::{Life, Next, Outbox};
 use crate::control::{ControlPart, PeerEvent, PeerEventKind, SendError};
-use crate::guard::DataLink;
+use crate::guard::{Broken, DataLink};
 use crate::identity::ProcessIndex;
 use crate::loss::Loss;
 use crate::settings::Limits;
@@ -88,10 +90,13 @@ impl Peer {
     /// Hears of it when the data stream breaks.
     pub(super) fn watch_data(this: &Arc<Self>) {
         let peer = Arc::downgrade(this);
-        this.data.on_broken(move |loss| {
+        this.data.on_broken(move |broken| {
             if let Some(peer) = peer.upgrade() {
                 let mut state = peer.lock();
-                state.outbox.note_broken(clock::now(), loss.clone());
+                match broken {
+                    Broken::Lost(loss) => state.outbox.note_broken(clock::now(), loss.clone()),
+                    Broken::Panicked(panic) => state.outbox.note_panic(panic.clone()),
+                }
                 peer.changed.notify_all();
             }
         });
@@ -149,7 +154,30 @@ impl Peer {
 
     /// What the writing thread does.
     pub(super) fn write(&self) {
+        if let Err(panic) = contain(|| self.write_all()) {
+            self.tell(PeerEventKind::Panicked(panic));
+            // If it stopped within a frame, the peer will find that this makes no sense. It takes
+            // this process for lost either way.
+            let goodbye = Header::GoodBye(Farewell::Panicked).encode();
+            let _ = self.channel.write_all(&goodbye);
+        }
+        // A peer that is gone needs no end.
+        let _ = self.channel.close_write();
+        let is_lost = {
+            let mut state = self.lock();
+            state.is_writing = false;
+            state.outbox.life == Life::Lost
+        };
+        self.changed.notify_all();
+        if is_lost {
+            self.part(|state| state.is_reading);
+        }
+    }
+
+    /// Writes until nothing more is to be written, or can be.
+    fn write_all(&self) {
         loop {
+            panic_point!("control");
             let mut state = self.lock();
             let next = state.outbox.next(clock::now());
             let written = match next {
@@ -163,6 +191,11 @@ impl Peer {
                 Next::Lose(loss) => {
                     drop(state);
                     self.lose(loss.clone(), Some(loss.farewell()));
+                    continue;
+                }
+                Next::Tell(panic) => {
+                    drop(state);
+                    self.tell(PeerEventKind::Panicked(panic));
                     continue;
                 }
                 Next::Message(message) => {
@@ -187,21 +220,26 @@ impl Peer {
                 break;
             }
         }
-        // A peer that is gone needs no end.
-        let _ = self.channel.close_write();
-        let is_lost = {
-            let mut state = self.lock();
-            state.is_writing = false;
-            state.outbox.life == Life::Lost
-        };
-        self.changed.notify_all();
-        if is_lost {
-            self.part(|state| state.is_reading);
-        }
     }
 
     /// What the reading thread does.
     pub(super) fn read(&self) {
+        let read = contain(|| self.read_all());
+        {
+            let mut state = self.lock();
+            state.is_reading = false;
+            state.outbox.is_deaf = read.is_err();
+        }
+        self.changed.notify_all();
+        match read {
+            Ok(()) => self.part(|state| state.is_writing),
+            // The connection stays, for the peer to be told why.
+            Err(panic) => self.tell(PeerEventKind::Panicked(panic)),
+        }
+    }
+
+    /// Reads until nothing more comes, or what comes is of no interest.
+    fn read_all(&self) {
         let mut decoder = Decoder::new(self.limits.frame);
         let mut buffer = vec![0; CHUNK];
         // Without it, a peer that is silent is not noticed; there is no reason for it to fail.
@@ -211,6 +249,7 @@ impl Peer {
             .set_read_timeout(Some(self.limits.silence));
         loop {
             let read = self.channel.read(&mut buffer);
+            panic_point!("control");
             let reading = match read {
                 Ok(0) => self.lose(Loss::Closed, None),
                 Ok(count) => self.take(&mut decoder, &buffer[..count]),
@@ -225,9 +264,6 @@ impl Peer {
                 Reading::Over => break,
             }
         }
-        self.lock().is_reading = false;
-        self.changed.notify_all();
-        self.part(|state| state.is_writing);
     }
 
     /// Looks at what came.

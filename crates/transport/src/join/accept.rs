@@ -11,6 +11,8 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use millstream_threads::panic_point;
+
 use crate::clock;
 use crate::join::Event;
 use crate::join::greeting::Manners;
@@ -48,6 +50,7 @@ pub(super) fn run(
 ) {
     let mut pending: VecDeque<Pending> = VecDeque::new();
     while !is_stopped.load(Ordering::Relaxed) {
+        panic_point!("join");
         let accepted = listener.accept(TICK);
         let now = clock::now();
         pending.retain(|guest| !guest.is_decided.load(Ordering::SeqCst));
@@ -89,6 +92,7 @@ fn greet(
         .name("greet".to_owned())
         .stack_size(STACK)
         .spawn(move || {
+            panic_point!("join");
             let greeted = manners.greet(socket);
             if is_decided.swap(true, Ordering::SeqCst) {
                 return;

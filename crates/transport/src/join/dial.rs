@@ -6,6 +6,8 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
+use millstream_threads::panic_point;
+
 use crate::address::Address;
 use crate::identity::ProcessIndex;
 use crate::join::Event;
@@ -25,6 +27,7 @@ pub(super) fn run(
 ) {
     let mut pause = FIRST_PAUSE;
     while !is_stopped.load(Ordering::Relaxed) {
+        panic_point!("join");
         let event = match both(manners, peer, address) {
             Ok(arrivals) => Event::Reached(peer, arrivals),
             Err(miss) => Event::Missed(peer, miss),

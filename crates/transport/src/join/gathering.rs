@@ -8,6 +8,8 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use millstream_threads::panic_point;
+
 use crate::channel::Channel;
 use crate::clock;
 use crate::error::{Absence, JoinError, Missing, Refusal};
@@ -303,6 +305,7 @@ fn watch(arrival: &Arrival, peer: ProcessIndex, events: &Sender<Event>) -> io::R
     thread::Builder::new()
         .name(format!("await-{peer}"))
         .spawn(move || {
+            panic_point!("join");
             let mut bytes = [0; HEADER_BYTES];
             let read = channel.read_exact(&mut bytes);
             let is_ready = read.is_ok() && Header::decode(bytes, 0) == Ok(Header::Ready);

@@ -24,6 +24,8 @@ pub enum Farewell {
     TooLarge = 4,
     /// The data stream broke.
     DataLost = 5,
+    /// A thread has panicked that says all else.
+    Panicked = 6,
 }
 
 /// What the next bytes of a control connection are.
@@ -90,6 +92,7 @@ impl Header {
                 3 => Farewell::Garbled,
                 4 => Farewell::TooLarge,
                 5 => Farewell::DataLost,
+                6 => Farewell::Panicked,
                 _ => return Err(Defect::Garbled),
             })),
             (4, 0, 0) => Ok(Self::Ready),

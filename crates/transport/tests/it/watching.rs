@@ -1,6 +1,7 @@
 //! Who is alive: heartbeats, goodbyes and losses.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -369,4 +370,52 @@ fn sending_to_a_peer_that_is_lost_ends() {
     assert_eq!(error.to_string(), "can't send to process 0: it is gone");
     assert!(begin.elapsed() < SILENCE + SLACK);
     drop(zero);
+}
+
+/// The panic is told in its process, which can still say why it ends.
+#[test]
+fn panic_of_a_thread_that_has_a_stream_is_told_here() {
+    let mut running = cluster(2).into_iter();
+    let (mut zero, one) = (running.next().unwrap(), running.next().unwrap());
+    let stream = zero.stream(1);
+    let reading = thread::Builder::new().name("reading".to_owned());
+    let reading = reading.spawn(move || {
+        let _stream = stream;
+        panic!("too much");
+    });
+    reading.unwrap().join().unwrap_err();
+    let (peer, PeerEventKind::Panicked(panic)) = zero.event() else {
+        panic!("no panic was told");
+    };
+    assert_eq!(peer, 1);
+    assert_eq!(panic.to_string(), "the thread `reading` panicked");
+    zero.control.send_all(b"why").unwrap();
+    assert_eq!(text(one.event().1), "why");
+    assert!(zero.severer.is_severed());
+}
+
+/// Who no longer hears a peer can still say why it ends, and doesn't wait for an answer.
+#[test]
+fn panic_while_a_peer_is_heard_is_told() {
+    let mut joined = gather(all(&tcp(2))).into_iter();
+    let (zero, one) = (joined.next().unwrap(), joined.next().unwrap());
+    let (sender, events) = mpsc::channel();
+    let zero = zero.control.start(move |event| {
+        assert!(!matches!(event.kind, PeerEventKind::Message(_)), "too much");
+        sender.send(event.kind).unwrap();
+    });
+    let zero = zero.unwrap();
+    let one = Running::start(one);
+    one.control.send_all(b"work").unwrap();
+    let PeerEventKind::Panicked(panic) = events.recv_timeout(SOON).unwrap() else {
+        panic!("no panic was told");
+    };
+    let told = "the thread `control-read-1` panicked: too much";
+    assert_eq!(panic.to_string(), told);
+    zero.send_all(told.as_bytes()).unwrap();
+    assert_eq!(text(one.event().1), told);
+    let begin = Instant::now();
+    assert!(zero.finish(SOON).is_empty());
+    assert!(begin.elapsed() < SOON / 2);
+    assert_eq!(one.event().1, PeerEventKind::Finished);
 }

@@ -51,13 +51,17 @@ def launch(
     """
     for attempt in range(restarts + 1):
         ending = _Run(argv, processes, attempt).wait()
-        if ending.code != _PEER_LOST or ending.was_signalled or attempt == restarts:
+        if ending.code != _PEER_LOST or ending.was_signalled:
             return ending.code
+        if attempt == restarts:
+            break
         pause = min(2.0**attempt, _LONGEST_PAUSE)
         _say(
             f"starting again ({attempt + 1} of {restarts}) in {pause:g} s{_from(store)}"
         )
         time.sleep(pause)
+    if restarts > 0:
+        _say(f"not starting again: it was done {restarts} times already (`--restart`)")
     return ending.code
 
 
@@ -145,7 +149,12 @@ class _Run:
             for child in self._children:
                 child.send_signal(self._signal)
 
-        passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # What is ignored, as in a background job or under nohup, stays so, there too.
+        passed_on = [
+            number
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN
+        ]
         before = {number: signal.signal(number, pass_on) for number in passed_on}
         try:
             yield

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from millstream.recovery import init_db_dir
 
 from tests.cluster.conftest import HERE, Cluster, endings
 from tests.counting import expected, written
@@ -104,6 +105,43 @@ def test_restart_goes_on_from_the_store(counting):
     assert "process 1 was ended by SIGKILL\n" in err
     assert "millstream: starting again (1 of 3) in 1 s, from the end of epoch " in err
     assert "; what came after it is done again\n" in err
+    assert written(counting.out) == expected()
+
+
+def test_restarts_come_to_an_end(tmp_path):
+    """A process that is lost every time."""
+    (tmp_path / "flow.py").write_text(
+        "import os, signal\n"
+        "import millstream.operators as op\n"
+        "from millstream.dataflow import Dataflow\n"
+        "from millstream.connectors.stdio import StdOutSink\n"
+        "from millstream.testing import TestingSource\n"
+        "flow = Dataflow('flow')\n"
+        "up = op.input('inp', flow, TestingSource([1]))\n"
+        "up = op.map('die', up, lambda _: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "op.output('out', up, StdOutSink())\n"
+    )
+    (tmp_path / "store").mkdir()
+    init_db_dir(tmp_path / "store", 1)
+    options = ("flow.py", "-p", "2", "-r", "store", "--restart", "1")
+    code, _, err = finished("-m", "millstream.run", *options, folder=tmp_path)
+    assert code == 75
+    assert err.count("was ended by SIGKILL\n") == 2
+    last = "millstream: not starting again: it was done 1 times already (`--restart`)\n"
+    assert err.endswith(last)
+
+
+def test_signal_that_is_ignored_stays_ignored(counting):
+    """As SIGINT is in a job in the background of a script."""
+    ignoring = ("sh", "-c", """trap '' INT; exec "$@" """, "sh")
+    slow = {"BATCH": "10", "PAUSE": "0.002"}
+    with run(counting, ("2", "1"), command=ignoring, **slow) as process:
+        while len(written(counting.out)) < 50:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
     assert written(counting.out) == expected()
 
 

@@ -178,12 +178,10 @@ fn start<'py>(
     DRAINS.store(false, Ordering::Relaxed);
     let restored = restore(py);
     let outcome = outcome.map_err(|error| to_py(py, error));
-    let traced = tracer.map_or(Ok(()), |tracer| {
-        tracer.end_run(py, outcome.as_ref().err())
-    });
+    let ended = tracer.map_or(Ok(()), |tracer| tracer.end_run(py, outcome.as_ref().err()));
     // The first cause counts, whatever comes while the last spans are sent.
     outcome?;
-    traced?;
+    ended?;
     restored
 }
 

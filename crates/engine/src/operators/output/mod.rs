@@ -208,14 +208,7 @@ fn write<H, C, P, W>(
                         if context.is_halted() {
                             return Ok(false);
                         }
-                        match next {
-                            Next::Take(arrival) => {
-                                write_all(&context, &seen, scope, arrival, &mut writer)?;
-                            }
-                            Next::Close(epoch) => {
-                                record(&context, &seen, scope, &id, epoch, &mut writer)?;
-                            }
-                        }
+                        work_off(&context, &seen, scope, &id, next, &mut writer)?;
                     }
                     writer.publish(scope, publishable)?;
                     let is_done = has_ended && writer.has_published(last);
@@ -259,6 +252,24 @@ impl<H: Host> Seen<H> {
             figures: context.figures(&operator.id, Role::Sink),
             spans: context.spans(operator),
         }
+    }
+}
+
+/// Writes what arrived, or hands over what was written.
+fn work_off<H: Host, C, W: Writer<H, C>>(
+    context: &Context<H>,
+    seen: &Seen<H>,
+    scope: H::Scope<'_>,
+    step: &StepId,
+    next: Next<Arrival<C>>,
+    writer: &mut W,
+) -> Result<(), Failure<H>>
+where
+    C: Accountable,
+{
+    match next {
+        Next::Take(arrival) => write_all(context, seen, scope, arrival, writer),
+        Next::Close(epoch) => record(context, seen, scope, step, epoch, writer),
     }
 }
 

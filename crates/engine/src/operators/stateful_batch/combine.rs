@@ -15,7 +15,6 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
 use crate::batch::{Batch, Pairs};
-use crate::clock::Micros;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::host::{Failure, Host, Key};
@@ -203,7 +202,7 @@ impl<H: Host> Combiner<H> {
 
     /// Gives what is held, and begins anew.
     fn flush(&mut self, scope: H::Scope<'_>) -> Result<Parcels<H>, Failure<H>> {
-        let [made, ..] = self.keys.on_time(&self.context, scope, Micros(0), true)?;
+        let [made, ..] = self.keys.end_all(&self.context, scope)?;
         self.worth.made(made.len());
         self.longest = 0;
         let origin = self.origin.take();

@@ -43,6 +43,13 @@ pub(crate) trait AnyKeys<H: Host, V> {
         has_ended: bool,
     ) -> Result<Emitted<H>, Failure<H>>;
 
+    /// Tells every key that this is the end, in whichever order: for what nobody sees.
+    fn end_all(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+    ) -> Result<Emitted<H>, Failure<H>>;
+
     /// How many keys there are.
     fn count(&self) -> u64;
 
@@ -436,6 +443,19 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
             for number in self.in_order() {
                 self.call(context, scope, number, &mut emitting, Event::End)?;
             }
+        }
+        self.compact();
+        Ok(emitting.finish().0)
+    }
+
+    fn end_all(
+        &mut self,
+        context: &Context<H>,
+        scope: H::Scope<'_>,
+    ) -> Result<Emitted<H>, Failure<H>> {
+        let mut emitting = Emitting::new(true, self.index.len());
+        for number in 0..index_of(self.slots.len()) {
+            self.call(context, scope, number, &mut emitting, Event::End)?;
         }
         self.compact();
         Ok(emitting.finish().0)

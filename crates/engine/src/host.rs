@@ -37,6 +37,12 @@ pub trait Host: Sized + 'static {
     /// Operators call this once per activation, not per item.
     fn attach<R>(work: impl for<'a> FnOnce(Self::Scope<'a>) -> R) -> R;
 
+    /// Does all that a thread of the engine has to do, which attaches again and again: what the
+    /// runtime keeps of a thread, and user code with it, is kept in between.
+    fn in_thread<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
     /// Another handle to the same item.
     fn clone_item(scope: Self::Scope<'_>, item: &Self::Item) -> Self::Item;
 

@@ -88,7 +88,8 @@ pub trait Caller<H: Host>: Send + Sync {
     /// A worker begins on this thread, which isn't the caller's.
     fn worker_begins(&self);
 
-    /// The worker on this thread has ended.
+    /// The worker on this thread has run: from now on it only tidies up, and isn't to be
+    /// interrupted.
     fn worker_ends(&self);
 
     /// The run is to stop: whatever user code the workers are in should end soon.

@@ -66,7 +66,7 @@ pub(crate) fn run_here<H: Host>(
         Allocator::Thread(Thread::default()),
         Some(timely_origin()),
     );
-    work(physical, shared, keeping, &mut worker, || {
+    let interrupted = || {
         let now = clock.monotonic();
         if now.saturating_sub(looked_at) < PULSE {
             return Ok(());
@@ -74,7 +74,8 @@ pub(crate) fn run_here<H: Host>(
         looked_at = now;
         drain_if(caller.drains(), shared, keeping);
         caller.interrupted()
-    });
+    };
+    work(physical, shared, keeping, &mut worker, interrupted, || {});
 }
 
 /// Every worker has a thread; the calling thread waits for them.
@@ -101,9 +102,13 @@ pub(crate) fn run_threads<H: Host>(
         execute_from(allocators, transport, worker_config(), move |worker| {
             let _sender = &sender;
             let worked = contain(|| {
-                caller.worker_begins();
-                work(&physical, &shared, keeping.as_ref(), worker, || Ok(()));
-                caller.worker_ends();
+                H::in_thread(|| {
+                    caller.worker_begins();
+                    let interrupted = || Ok(());
+                    let has_run = || caller.worker_ends();
+                    let keeping = keeping.as_ref();
+                    work(&physical, &shared, keeping, worker, interrupted, has_run);
+                });
             });
             if let Err(panic) = worked {
                 shared.stop_for(panic);
@@ -183,6 +188,7 @@ fn work<H: Host>(
     keeping: Option<&Keeping>,
     worker: &mut Worker,
     interrupted: impl FnMut() -> Result<(), H::Error>,
+    has_run: impl FnOnce(),
 ) {
     shared.threads.add_current();
     let context = Context {
@@ -200,6 +206,7 @@ fn work<H: Host>(
         lanes: Rc::new(LaneRegistry::default()),
     };
     let outcome = contain(|| run_dataflow(physical, &context, worker, interrupted));
+    has_run();
     let error = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),

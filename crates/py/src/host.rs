@@ -19,6 +19,7 @@ use crate::logic::fused::{PyStage, fuse};
 use crate::packed::{no_crossing, pack, unpack};
 use crate::rows::PyRows;
 use crate::saved::reading;
+use crate::thread::ThreadState;
 
 /// The Python interpreter.
 pub(crate) struct Python3;
@@ -36,6 +37,11 @@ impl Host for Python3 {
 
     fn attach<R>(work: impl for<'a> FnOnce(Python<'a>) -> R) -> R {
         Python::attach(work)
+    }
+
+    fn in_thread<R>(work: impl FnOnce() -> R) -> R {
+        let _kept = ThreadState::keep();
+        work()
     }
 
     fn clone_item(py: Python<'_>, item: &Py<PyAny>) -> Py<PyAny> {

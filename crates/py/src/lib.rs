@@ -20,6 +20,7 @@ mod recovery;
 mod rows;
 mod run;
 mod saved;
+mod thread;
 mod time;
 mod tracing;
 mod watch;

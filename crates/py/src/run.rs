@@ -1,6 +1,7 @@
 //! The entry points.
 
 use std::ffi::c_long;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -254,6 +255,9 @@ impl Caller<Python3> for MainThread {
     fn worker_ends(&self) {
         if let Some(thread) = this_thread() {
             self.workers().retain(|&worker| worker != thread);
+            // An interrupt that found no Python code to end would end what tidies up.
+            // SAFETY: attached; without an exception, this takes back the one that there is.
+            Python::attach(|_py| unsafe { PyThreadState_SetAsyncExc(thread, null_mut()) });
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_engine::batch::Batch;
 use millstream_engine::error::Error;
-use millstream_engine::host::{Failure, Host, Key, stable_hash};
+use millstream_engine::host::{Failure, Host};
 use millstream_engine::logic::FlatMapBatch;
 use millstream_engine::plan::StepId;
 use pyo3::exceptions::{
@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::callables::{a_type, describe};
 use crate::error::{explain, sentence};
+use crate::key::PyKey;
 use crate::logic::fused::{PyStage, fuse};
 use crate::packed::{no_crossing, pack, unpack};
 use crate::rows::PyRows;
@@ -91,7 +92,7 @@ impl Host for Python3 {
 
     fn join(py: Python<'_>, key: PyKey, value: Py<PyAny>) -> Py<PyAny> {
         // Making a pair can only fail for want of memory, as any Rust code does.
-        PyTuple::new(py, [key.text.into_any(), value])
+        PyTuple::new(py, [key.into_string().into_any(), value])
             .map_or_else(|_| py.None(), |pair| pair.into_any().unbind())
     }
 
@@ -174,7 +175,7 @@ fn log(py: Python<'_>, step: &StepId, worker: usize, failure: &PyFailure) -> PyR
 const PAIR_HINT: &str = "; use `key_on` to add a key to each item";
 
 /// The error for an item that a step can't use.
-fn needs(step: &StepId, what: &str, got: &Bound<'_, PyAny>, hint: &str) -> PyErr {
+pub(crate) fn needs(step: &StepId, what: &str, got: &Bound<'_, PyAny>, hint: &str) -> PyErr {
     let length = match got.cast::<PyTuple>() {
         Ok(tuple) => format!(" of length {}", tuple.len()),
         Err(_) => String::new(),
@@ -183,78 +184,4 @@ fn needs(step: &StepId, what: &str, got: &Bound<'_, PyAny>, hint: &str) -> PyErr
         "step `{step}` requires {what} from upstream; got {}{length}{hint}",
         a_type(got)
     ))
-}
-
-/// A key: the Python string itself, with its text and hash at hand, so that neither
-/// is copied or computed again.
-pub(crate) struct PyKey {
-    text: Py<PyString>,
-    /// The text in UTF-8, in memory that `text` owns and never changes.
-    utf8: *const str,
-    hash: u64,
-}
-
-// SAFETY: `utf8` points to immutable memory, and `text` keeps it alive.
-unsafe impl Send for PyKey {}
-
-impl PyKey {
-    /// A key, for a step that needs one.
-    pub(crate) fn new(key: Bound<'_, PyAny>, step: &StepId) -> PyResult<Self> {
-        let text = key
-            .cast_into::<PyString>()
-            .map_err(|error| needs(step, "`str` keys", &error.into_inner(), ""))?;
-        Self::of(text)
-    }
-
-    /// A key that has been one before.
-    pub(crate) fn of_text(text: Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::of(text.cast_into::<PyString>()?)
-    }
-
-    /// The string alone.
-    pub(crate) fn into_text(self) -> Py<PyString> {
-        self.text
-    }
-
-    fn of(text: Bound<'_, PyString>) -> PyResult<Self> {
-        let utf8 = text.to_str()?;
-        Ok(Self {
-            utf8: std::ptr::from_ref(utf8),
-            hash: stable_hash(utf8),
-            text: text.unbind(),
-        })
-    }
-
-    /// Another handle to it.
-    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self {
-            text: self.text.clone_ref(py),
-            utf8: self.utf8,
-            hash: self.hash,
-        }
-    }
-
-    /// The key as Python sees it.
-    pub(crate) fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        self.text.bind(py)
-    }
-}
-
-impl Key for PyKey {
-    fn as_str(&self) -> &str {
-        // SAFETY: a Python string keeps its UTF-8 form as long as it lives, and it
-        // lives as long as `self`.
-        unsafe { &*self.utf8 }
-    }
-
-    fn stable_hash(&self) -> u64 {
-        self.hash
-    }
-
-    #[inline]
-    fn is_same(&self, other: &Self) -> bool {
-        // Most often it is the same object, whose text need not be looked at.
-        self.hash == other.hash
-            && (self.text.as_ptr() == other.text.as_ptr() || self.as_str() == other.as_str())
-    }
 }

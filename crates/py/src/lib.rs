@@ -11,6 +11,7 @@ mod families;
 mod garbage;
 mod getter;
 mod host;
+mod key;
 mod log;
 mod logic;
 mod native;

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::callables::{calling, describe, rows_of};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::rows::PyRows;
 
 /// One step: a `millstream._fusion.Stage`.

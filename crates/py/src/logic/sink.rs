@@ -8,7 +8,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::callables::{a_type, calling, describe, instance_of, part_names};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::rows::PyRows;
 use crate::saved::{pickled, resume_state, snapshot_of};
 

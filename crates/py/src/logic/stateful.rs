@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::callables::{calling, emit_and_fate, instance_of};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::saved::{snapshot_of, unpickled};
 use crate::time::moment;
 

@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::callables::{calling, instance_of};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::logic::sink::{claim, part_of, sink_parts};
 use crate::rows::PyRows;
 use crate::saved::{pickled_of, unpickled};

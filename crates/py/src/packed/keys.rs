@@ -10,7 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::plain::{self, Reader};
-use crate::host::PyKey;
+use crate::key::PyKey;
 
 /// The keys that a batch has named so far.
 #[derive(Default)]

@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::rows::PyRows;
 use keys::{KeysWritten, read_key};
 use plain::Reader;
@@ -70,7 +71,7 @@ fn pack_keyed(py: Python<'_>, pairs: Vec<(PyKey, Py<PyAny>)>) -> PyResult<Vec<u8
     }
     let (keys, values): (Vec<_>, Vec<_>) = pairs
         .into_iter()
-        .map(|(key, value)| (key.into_text(), value))
+        .map(|(key, value)| (key.into_string(), value))
         .unzip();
     let lists = [PyList::new(py, keys)?, PyList::new(py, values)?];
     pickled(py, PICKLED_KEYED, PyTuple::new(py, lists)?.as_any())

@@ -39,13 +39,13 @@ impl<H: Host> Emitting<H> {
         }
     }
 
-    /// Takes what a key has emitted.
+    /// Takes what a key has emitted. Its rank is asked for only if it has emitted anything.
     #[inline]
     pub(super) fn take(
         &mut self,
         scope: H::Scope<'_>,
         key: &H::Key,
-        rank: Option<u32>,
+        rank: impl Fn() -> Option<u32>,
         emit: &mut Emit<H>,
     ) {
         for (port, (pairs, made)) in self.pairs.iter_mut().zip(&mut emit.ports).enumerate() {
@@ -58,10 +58,17 @@ impl<H: Host> Emitting<H> {
                     .map(|value| (H::clone_key(scope, key), value)),
             );
             if let Some(runs) = &mut self.runs {
-                let end = pairs.len();
+                let (rank, end) = (rank(), pairs.len());
                 runs[port].push(Run { rank, begin, end });
             }
         }
+    }
+
+    /// Takes what a key has emitted, and the key itself, which isn't needed any more.
+    pub(super) fn take_last(&mut self, scope: H::Scope<'_>, key: H::Key, emit: &mut Emit<H>) {
+        let last = emit.ports[0].pop();
+        self.take(scope, &key, || None, emit);
+        self.pairs[0].extend(last.map(|value| (key, value)));
     }
 
     /// All of it in order, and how it was sorted: by what, and how many runs.

@@ -6,6 +6,7 @@
 
 mod compact;
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -43,7 +44,8 @@ pub(crate) trait AnyKeys<H: Host, V> {
         has_ended: bool,
     ) -> Result<Emitted<H>, Failure<H>>;
 
-    /// Tells every key that this is the end, in whichever order: for what nobody sees.
+    /// Tells every key that this is the end, in whichever order, and forgets them all: for
+    /// what nobody sees, and begins anew.
     fn end_all(
         &mut self,
         context: &Context<H>,
@@ -83,6 +85,9 @@ pub(crate) trait AnyKeys<H: Host, V> {
         saved: &Saved,
     ) -> Result<(), Failure<H>>;
 }
+
+/// How many keys are more than the cache holds.
+const MANY: usize = 1 << 13;
 
 /// No place in a batch, and no slot.
 const NONE: u32 = u32::MAX;
@@ -183,8 +188,28 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         }
     }
 
+    /// Looks at where keys most likely are, before they are needed one by one: among many
+    /// keys each is far from the cache, but what doesn't wait for each other comes together.
+    fn look_ahead(&mut self, pairs: &[(H::Key, V)]) {
+        if self.slots.len() < MANY {
+            return;
+        }
+        let found = pairs.iter().map(|(key, _)| {
+            let mut candidates = self.index.iter_hash(key.stable_hash());
+            candidates.next().copied().unwrap_or_default()
+        });
+        self.buffers.called.extend(found);
+        let slots = &self.slots;
+        let ends = self.buffers.called.drain(..).map(|number| {
+            let slot = slots[number as usize].as_ref();
+            slot.map_or(NONE, |slot| slot.last)
+        });
+        black_box(ends.fold(0, u32::wrapping_add));
+    }
+
     /// Sorts the values by key: finds for each key the chain of its values.
     fn chain(&mut self, pairs: Vec<(H::Key, V)>) {
+        self.look_ahead(&pairs);
         for (key, value) in pairs {
             let place = index_of(self.buffers.items.len());
             let number = self.find_or_insert(key);
@@ -248,7 +273,7 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
         {
             changes.called.push(number);
         }
-        let rank = self.ranks[number as usize];
+        let rank = || self.ranks[number as usize];
         emitting.take(scope, &slot.key, rank, &mut self.buffers.emit);
         match (fate, asking) {
             (Fate::Discard, _) => self.remove(number),
@@ -453,11 +478,26 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
         context: &Context<H>,
         scope: H::Scope<'_>,
     ) -> Result<Emitted<H>, Failure<H>> {
+        debug_assert!(
+            self.changes.is_none(),
+            "what is forgotten here is kept elsewhere"
+        );
         let mut emitting = Emitting::new(true, self.index.len());
-        for number in 0..index_of(self.slots.len()) {
-            self.call(context, scope, number, &mut emitting, Event::End)?;
+        for mut slot in self.slots.drain(..).flatten() {
+            if context.is_halted() {
+                break;
+            }
+            let (logic, buffers) = (&mut self.logic, &mut self.buffers);
+            tell(logic, scope, &mut slot, Event::End, buffers)
+                .map_err(|failure| failure.with_key(slot.key.as_str()))?;
+            emitting.take_last(scope, slot.key, &mut buffers.emit);
         }
-        self.compact();
+        self.ranks.clear();
+        self.alarms.clear();
+        self.free.clear();
+        self.index.clear();
+        self.unsettled.clear();
+        self.timers = Timers::default();
         Ok(emitting.finish().0)
     }
 

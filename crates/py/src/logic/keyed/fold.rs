@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use crate::callables::calling;
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::logic::aggregate::{Aggregates, Aggregators};
 use crate::logic::keyed::Function;
 use crate::saved::{pickled_of, reading, unpickled};

@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::callables::{extend, is_iterable};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::logic::keyed::Function;
 use crate::saved::{pickled, unpickled};
 

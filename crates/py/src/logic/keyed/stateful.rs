@@ -8,7 +8,8 @@ use millstream_engine::recovery::Saved;
 use pyo3::prelude::*;
 
 use crate::callables::{calling, emit_and_fate, is_a};
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::logic::keyed::Function;
 use crate::saved::{pickled, snapshot_of, unpickled};
 use crate::time::moment;

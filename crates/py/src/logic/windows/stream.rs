@@ -9,7 +9,8 @@ use millstream_engine::recovery::Saved;
 use millstream_engine::window::{Clock, KeyWindows, START_OF_TIME, WindowStep, Windowing};
 use pyo3::prelude::*;
 
-use crate::host::{PyFailure, PyKey, Python3};
+use crate::host::{PyFailure, Python3};
+use crate::key::PyKey;
 use crate::logic::windows::ports::{Ports, heard};
 use crate::logic::windows::saved::{form_of, resume, save};
 use crate::logic::windows::{EventTime, WindowFold};

@@ -88,11 +88,14 @@ pub trait Caller<H: Host>: Send + Sync {
     /// A worker begins on this thread, which isn't the caller's.
     fn worker_begins(&self);
 
-    /// The worker on this thread has run: from now on it only tidies up, and isn't to be
-    /// interrupted.
+    /// The worker on this thread has run, and only tidies up from now on.
+    fn worker_tidies_up(&self) {}
+
+    /// The worker on this thread has ended.
     fn worker_ends(&self);
 
-    /// The run is to stop: whatever user code the workers are in should end soon.
+    /// The run is to stop: whatever user code the workers are in should end soon, but for what
+    /// tidies up when this is said for the first time.
     fn interrupt_workers(&self);
 
     /// Where it can be seen from outside what the run does; asked for once.

@@ -105,9 +105,10 @@ pub(crate) fn run_threads<H: Host>(
                 H::in_thread(|| {
                     caller.worker_begins();
                     let interrupted = || Ok(());
-                    let has_run = || caller.worker_ends();
+                    let tidies_up = || caller.worker_tidies_up();
                     let keeping = keeping.as_ref();
-                    work(&physical, &shared, keeping, worker, interrupted, has_run);
+                    work(&physical, &shared, keeping, worker, interrupted, tidies_up);
+                    caller.worker_ends();
                 });
             });
             if let Err(panic) = worked {
@@ -188,7 +189,7 @@ fn work<H: Host>(
     keeping: Option<&Keeping>,
     worker: &mut Worker,
     interrupted: impl FnMut() -> Result<(), H::Error>,
-    has_run: impl FnOnce(),
+    tidies_up: impl FnOnce(),
 ) {
     shared.threads.add_current();
     let context = Context {
@@ -206,7 +207,7 @@ fn work<H: Host>(
         lanes: Rc::new(LaneRegistry::default()),
     };
     let outcome = contain(|| run_dataflow(physical, &context, worker, interrupted));
-    has_run();
+    tidies_up();
     let error = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),

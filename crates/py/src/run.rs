@@ -204,8 +204,7 @@ pub(crate) fn drain() {
 
 /// The thread that called an entry point, and the workers that it waits for.
 struct MainThread {
-    /// What Python calls the identifiers of the workers' threads.
-    workers: Mutex<Vec<c_long>>,
+    workers: Mutex<WorkerThreads>,
     metrics: Arc<Metrics>,
     tracer: Option<Arc<PyTracer>>,
 }
@@ -219,7 +218,7 @@ impl MainThread {
         }
     }
 
-    fn workers(&self) -> MutexGuard<'_, Vec<c_long>> {
+    fn workers(&self) -> MutexGuard<'_, WorkerThreads> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,16 +247,24 @@ impl Caller<Python3> for MainThread {
 
     fn worker_begins(&self) {
         if let Some(thread) = this_thread() {
-            self.workers().push(thread);
+            self.workers().running.push(thread);
+        }
+    }
+
+    fn worker_tidies_up(&self) {
+        if let Some(thread) = this_thread() {
+            let mut workers = self.workers();
+            workers.running.retain(|&worker| worker != thread);
+            workers.tidying.push(thread);
+            // An interrupt that found no Python code to end would end what tidies up.
+            // SAFETY: attached; without an exception, this takes back the one that there is.
+            Python::attach(|_py| unsafe { PyThreadState_SetAsyncExc(thread, null_mut()) });
         }
     }
 
     fn worker_ends(&self) {
         if let Some(thread) = this_thread() {
-            self.workers().retain(|&worker| worker != thread);
-            // An interrupt that found no Python code to end would end what tidies up.
-            // SAFETY: attached; without an exception, this takes back the one that there is.
-            Python::attach(|_py| unsafe { PyThreadState_SetAsyncExc(thread, null_mut()) });
+            self.workers().tidying.retain(|&worker| worker != thread);
         }
     }
 
@@ -265,12 +272,32 @@ impl Caller<Python3> for MainThread {
     fn interrupt_workers(&self) {
         Python::attach(|py| {
             let exception = py.get_type::<PyKeyboardInterrupt>();
-            for &thread in self.workers().iter() {
+            for thread in self.workers().interrupt() {
                 // SAFETY: attached; an unknown thread is ignored; Python takes a
                 // reference of its own to the exception.
                 unsafe { PyThreadState_SetAsyncExc(thread, exception.as_ptr()) };
             }
         });
+    }
+}
+
+/// What Python calls the identifiers of the workers' threads.
+#[derive(Default)]
+struct WorkerThreads {
+    running: Vec<c_long>,
+    tidying: Vec<c_long>,
+    has_interrupted: bool,
+}
+
+impl WorkerThreads {
+    /// Those whose Python code is to end. For the first time these are the ones that run, or
+    /// else no worker could tidy up.
+    fn interrupt(&mut self) -> Vec<c_long> {
+        let mut threads = self.running.clone();
+        if std::mem::replace(&mut self.has_interrupted, true) {
+            threads.extend(&self.tidying);
+        }
+        threads
     }
 }
 

@@ -54,9 +54,9 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Takes a connection, if one comes in time.
-    pub(crate) fn accept(&self, most: Duration) -> io::Result<Option<Socket>> {
-        if !socket::wait(self, PollFlags::IN, most)? {
+    /// Takes a connection, if one comes in time, and before the other end of the bell is dropped.
+    pub(crate) fn accept(&self, bell: &UnixStream, most: Duration) -> io::Result<Option<Socket>> {
+        if !socket::wait_or_hear(self, PollFlags::IN, bell, most)? {
             return Ok(None);
         }
         let accepted = match self {

@@ -142,6 +142,23 @@ pub(crate) fn wait(socket: &impl AsFd, flags: PollFlags, most: Duration) -> io::
     }
 }
 
+/// Waits for something to happen at a socket, or for the other end of a bell to be dropped; says
+/// whether anything happened at the socket.
+pub(crate) fn wait_or_hear(
+    socket: &impl AsFd,
+    flags: PollFlags,
+    bell: &UnixStream,
+    most: Duration,
+) -> io::Result<bool> {
+    let mut sockets = [PollFd::new(socket, flags), PollFd::new(bell, PollFlags::IN)];
+    let most = Timespec::try_from(most).map_err(io::Error::other)?;
+    match poll(&mut sockets, Some(&most)) {
+        Ok(_) => Ok(!sockets[0].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         either!(self, stream => stream.as_fd())

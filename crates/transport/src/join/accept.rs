@@ -5,6 +5,7 @@
 //! mistake, among many strangers, comes again.
 
 use std::collections::VecDeque;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -21,7 +22,7 @@ use crate::socket::Socket;
 
 /// How many may be greeted at once.
 const MOST: usize = 256;
-/// How often to see whether to stop.
+/// How often to see whether somebody has not said who it is in time.
 const TICK: Duration = Duration::from_millis(20);
 const STACK: usize = 512 << 10;
 
@@ -41,9 +42,10 @@ impl Pending {
     }
 }
 
-/// Takes connections until it is told to stop.
+/// Takes connections until it is told to stop, and the other end of the bell is dropped.
 pub(super) fn run(
     listener: &Listener,
+    bell: &UnixStream,
     manners: &Arc<Manners>,
     events: &Sender<Event>,
     is_stopped: &AtomicBool,
@@ -51,7 +53,7 @@ pub(super) fn run(
     let mut pending: VecDeque<Pending> = VecDeque::new();
     while !is_stopped.load(Ordering::Relaxed) {
         panic_point!("join");
-        let accepted = listener.accept(TICK);
+        let accepted = listener.accept(bell, TICK);
         let now = clock::now();
         pending.retain(|guest| !guest.is_decided.load(Ordering::SeqCst));
         while let Some(oldest) = pending.front()

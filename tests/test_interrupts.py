@@ -124,6 +124,57 @@ def test_interrupt(tmp_path, steps, entry_point):
     assert process.returncode == -signal.SIGINT
 
 
+TIDY = """
+import itertools
+import time
+from datetime import datetime, timedelta, timezone
+
+import millstream.operators as op
+from millstream.dataflow import Dataflow
+from millstream.inputs import DynamicSource, StatelessSourcePartition
+from millstream.testing import TestingSink, cluster_main
+
+class Idle(StatelessSourcePartition):
+    def __init__(self, worker):
+        self.worker = worker
+
+    def next_batch(self):
+        raise AssertionError("it is never asked")
+
+    def next_awake(self):
+        return datetime.now(timezone.utc) + timedelta(hours=1)
+
+    def close(self):
+        until = time.monotonic() + 0.3
+        steps = 0
+        while time.monotonic() < until:
+            steps += 1
+        print("closed", self.worker, flush=True)
+
+class Source(DynamicSource):
+    def build(self, step_id, worker, workers):
+        print("built", worker, flush=True)
+        return Idle(worker)
+
+flow = Dataflow("idle")
+op.output("out", op.input("numbers", flow, Source()), TestingSink([]))
+cluster_main(flow, [], 0, worker_count_per_proc={workers})
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_tidies_up_is_not_interrupted(tmp_path, workers):
+    (tmp_path / "script.py").write_text(TIDY.format(workers=workers), "utf-8")
+    with started("script.py", folder=tmp_path) as process:
+        built = {process.stdout.readline() for _ in range(workers)}
+        assert built == {f"built {worker}\n" for worker in range(workers)}
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=QUICK)
+    assert set(out.splitlines()) == {f"closed {worker}" for worker in range(workers)}
+    assert err.endswith("\nKeyboardInterrupt\n")
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_what_a_signal_handler_raises_is_raised(workers):
     class OwnError(Exception):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextvars
 import threading
 
-import pytest
-
 import millstream.operators as op
+import pytest
 from millstream.dataflow import Dataflow
 from millstream.testing import TestingSink, TestingSource, cluster_main
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import millstream.operators as op
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import millstream.operators as op
 from millstream.dataflow import Dataflow
 from millstream.testing import TestingSink, TestingSource, cluster_main
 

@@ -138,9 +138,12 @@ impl Text {
 
     /// The copy of a short text.
     fn in_place(&self) -> Option<([u8; HEAD], [u8; REST])> {
-        // SAFETY: a short text has its rest there.
-        self.is_short()
-            .then(|| (self.head, unsafe { self.tail.rest }))
+        if self.is_short() {
+            // SAFETY: a short text has its rest there.
+            Some((self.head, unsafe { self.tail.rest }))
+        } else {
+            None
+        }
     }
 
     /// The text.

@@ -10,6 +10,7 @@ from benchmarks.catalogue import WORKLOADS
 from benchmarks.engines import load
 from benchmarks.guard import __main__ as guard
 from benchmarks.guard.counted import INTERPRETER, NAMES, SIZES
+from benchmarks.studies.split import parse, split_keys, write_lines
 from benchmarks.workload import Digest
 
 ITEMS = 3_000
@@ -31,6 +32,16 @@ def test_dataflow_and_plain_loop_come_to_equal_results(name):
     workload.plain(rows, of_loop.write)
     assert of_flow.result() == of_loop.result()
     assert not of_flow.result().startswith("0 ")
+
+
+def test_lines_are_of_the_events_that_they_were_made_of(tmp_path):
+    parts = split_keys(WORKLOADS["tumbling"].make(ITEMS))
+    write_lines(parts, tmp_path)
+    for number, batches in enumerate(parts):
+        lines = (tmp_path / f"{number}.jsonl").read_text().splitlines()
+        assert lines
+        events = [pair for batch in batches for pair in batch]
+        assert [parse(line) for line in lines] == events
 
 
 def test_an_item_costs_the_difference_of_two_sizes(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import textwrap
+import time
 from datetime import timedelta
 
 import millstream.operators as op
@@ -145,7 +146,8 @@ class Idle(StatelessSourcePartition):
         return datetime.now(timezone.utc) + timedelta(hours=1)
 
     def close(self):
-        until = time.monotonic() + 0.3
+        print("closing", self.worker, flush=True)
+        until = time.monotonic() + {seconds}
         steps = 0
         while time.monotonic() < until:
             steps += 1
@@ -162,17 +164,73 @@ cluster_main(flow, [], 0, worker_count_per_proc={workers})
 """
 
 
+def said_by_each(process, what, workers):
+    """Wait until every worker has said something."""
+    lines = {process.stdout.readline() for _ in range(workers)}
+    assert lines == {f"{what} {worker}\n" for worker in range(workers)}
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_who_tidies_up_is_not_interrupted(tmp_path, workers):
-    (tmp_path / "script.py").write_text(TIDY.format(workers=workers), "utf-8")
+    script = TIDY.format(workers=workers, seconds=0.3)
+    (tmp_path / "script.py").write_text(script, "utf-8")
     with started("script.py", folder=tmp_path) as process:
-        built = {process.stdout.readline() for _ in range(workers)}
-        assert built == {f"built {worker}\n" for worker in range(workers)}
+        said_by_each(process, "built", workers)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=QUICK)
-    assert set(out.splitlines()) == {f"closed {worker}" for worker in range(workers)}
+    closed = [line for line in out.splitlines() if line.startswith("closed")]
+    assert sorted(closed) == [f"closed {worker}" for worker in range(workers)]
     assert err.endswith("\nKeyboardInterrupt\n")
     assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_second_interrupt_ends_who_tidies_up(tmp_path, workers):
+    script = TIDY.format(workers=workers, seconds=60)
+    (tmp_path / "script.py").write_text(script, "utf-8")
+    with started("script.py", folder=tmp_path) as process:
+        said_by_each(process, "built", workers)
+        process.send_signal(signal.SIGINT)
+        said_by_each(process, "closing", workers)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=QUICK)
+    assert "closed" not in out
+    assert err.endswith("\nKeyboardInterrupt\n")
+    assert process.returncode == -signal.SIGINT
+
+
+BUSY = """
+import itertools
+
+import millstream.operators as op
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSink, TestingSource, cluster_main
+
+class Source(TestingSource):
+    def list_parts(self):
+        return [str(number) for number in range(4)]
+
+flow = Dataflow("busy")
+numbers = op.input("numbers", flow, Source(itertools.count(), batch_size=10))
+numbers = op.map("negate", op.redistribute("spread", numbers), lambda x: -x)
+print("ready", flush=True)
+op.output("out", op.filter("none", numbers, bool), TestingSink([]))
+cluster_main(flow, [], 0, worker_count_per_proc=4)
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.01, 0.02])
+def test_interrupts_of_busy_workers_never_hang(tmp_path, pause):
+    (tmp_path / "script.py").write_text(BUSY, "utf-8")
+    for _ in range(3):
+        with started("script.py", folder=tmp_path) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=QUICK)
+        assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize("workers", [1, 3])

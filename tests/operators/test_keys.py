@@ -16,17 +16,20 @@ MANY = 20_000
 
 
 def counts(keys, batch_size=1, workers=1):
+    """How often there is each key; they come out in the order of their text."""
     out: list[tuple[str, int]] = []
     flow = Dataflow("keys")
     stream = op.input("in", flow, TestingSource(keys, batch_size=batch_size))
     op.output("out", op.count_final("count", stream, lambda key: key), TestingSink(out))
     cluster_main(flow, [], 0, worker_count_per_proc=workers)
     assert len(out) == len({key for key, _ in out})
+    if workers == 1:
+        assert [key for key, _ in out] == sorted(set(keys))
     return dict(out)
 
 
 def alike(length):
-    """Keys of a length, any two of which differ in one place, or two."""
+    """Keys of a length, which differ from one another in a place or two."""
     return [
         "k" * place + letter + "k" * (length - place - 1)
         for place in range(length)

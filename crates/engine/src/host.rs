@@ -37,8 +37,8 @@ pub trait Host: Sized + 'static {
     /// Operators call this once per activation, not per item.
     fn attach<R>(work: impl for<'a> FnOnce(Self::Scope<'a>) -> R) -> R;
 
-    /// Does all that a thread of the engine has to do, which attaches again and again: what the
-    /// runtime keeps of a thread, and user code with it, is kept in between.
+    /// Does all the work of a thread, which attaches again and again. What the runtime, or user
+    /// code, has stored for the thread stays there until it is done.
     fn in_thread<R>(work: impl FnOnce() -> R) -> R {
         work()
     }

@@ -89,14 +89,14 @@ pub trait Caller<H: Host>: Send + Sync {
     fn worker_begins(&self);
 
     /// The worker on this thread has run, and only tidies up from now on.
-    fn worker_tidies_up(&self) {}
+    fn worker_tidies_up(&self);
 
     /// The worker on this thread has ended.
     fn worker_ends(&self);
 
-    /// The run is to stop: whatever user code the workers are in should end soon, but for what
-    /// tidies up when this is said for the first time.
-    fn interrupt_workers(&self);
+    /// The run is to stop: whatever user code the workers are in should end soon, and what
+    /// tidies up, too, if so asked.
+    fn interrupt_workers(&self, also_tidying: bool);
 
     /// Where it can be seen from outside what the run does; asked for once.
     fn metrics(&self) -> Arc<Metrics> {

@@ -108,9 +108,9 @@ pub(crate) fn run_threads<H: Host>(
                     let tidies_up = || caller.worker_tidies_up();
                     let keeping = keeping.as_ref();
                     work(&physical, &shared, keeping, worker, interrupted, tidies_up);
-                    caller.worker_ends();
                 });
             });
+            caller.worker_ends();
             if let Err(panic) = worked {
                 shared.stop_for(panic);
                 // Timely would go on with what there is.
@@ -149,8 +149,10 @@ pub(crate) fn run_threads<H: Host>(
 fn look_after<H: Host>(shared: &Shared<H>, keeping: Option<&Keeping>, caller: &dyn Caller<H>) {
     drain_if(caller.drains(), shared, keeping);
     if let Err(error) = caller.interrupted() {
+        // Whoever tidies up because of that is to finish; the next interrupt ends it.
+        let has_ended = shared.halt.is_raised();
         shared.halt.interrupt(error);
-        caller.interrupt_workers();
+        caller.interrupt_workers(has_ended);
     }
     if let Some(member) = &shared.member {
         member.pulse(shared);

@@ -38,7 +38,7 @@ impl PyKey {
     pub(crate) fn of(string: Bound<'_, PyString>) -> PyResult<Self> {
         let text = string.to_str()?;
         let length = u32::try_from(text.len())
-            .map_err(|_| PyValueError::new_err("a key can't have more than 4 GiB"))?;
+            .map_err(|_| PyValueError::new_err("a key must have less than 4 GiB"))?;
         Ok(Self {
             hash: stable_hash(text),
             text: Text::new(text, length),

@@ -25,6 +25,7 @@ mod thread;
 mod time;
 mod tracing;
 mod watch;
+mod worker_threads;
 
 use pyo3::prelude::*;
 

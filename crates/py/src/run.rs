@@ -1,9 +1,7 @@
 //! The entry points.
 
-use std::ffi::c_long;
-use std::ptr::null_mut;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::clock::SystemClock;
 use millstream_engine::cluster;
@@ -12,8 +10,7 @@ use millstream_engine::physical::{Physical, PhysicalOperator};
 use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
 use millstream_engine::spans::Tracer;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
-use pyo3::ffi::PyThreadState_SetAsyncExc;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::callables::describe;
@@ -27,6 +24,7 @@ use crate::recovery::recovery;
 use crate::time::span;
 use crate::tracing::PyTracer;
 use crate::watch::{Watch, serve_run};
+use crate::worker_threads::WorkerThreads;
 
 /// Runs a dataflow on the calling thread, to its end.
 #[pyfunction]
@@ -204,7 +202,7 @@ pub(crate) fn drain() {
 
 /// The thread that called an entry point, and the workers that it waits for.
 struct MainThread {
-    workers: Mutex<WorkerThreads>,
+    workers: WorkerThreads,
     metrics: Arc<Metrics>,
     tracer: Option<Arc<PyTracer>>,
 }
@@ -212,14 +210,10 @@ struct MainThread {
 impl MainThread {
     fn new(metrics: Arc<Metrics>, tracer: Option<Arc<PyTracer>>) -> Self {
         Self {
-            workers: Mutex::default(),
+            workers: WorkerThreads::default(),
             metrics,
             tracer,
         }
-    }
-
-    fn workers(&self) -> MutexGuard<'_, WorkerThreads> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -246,67 +240,20 @@ impl Caller<Python3> for MainThread {
     }
 
     fn worker_begins(&self) {
-        if let Some(thread) = this_thread() {
-            self.workers().running.push(thread);
-        }
+        self.workers.begin();
     }
 
     fn worker_tidies_up(&self) {
-        if let Some(thread) = this_thread() {
-            let mut workers = self.workers();
-            workers.running.retain(|&worker| worker != thread);
-            workers.tidying.push(thread);
-            // An interrupt that found no Python code to end would end what tidies up.
-            // SAFETY: attached; without an exception, this takes back the one that there is.
-            Python::attach(|_py| unsafe { PyThreadState_SetAsyncExc(thread, null_mut()) });
-        }
+        self.workers.tidy_up();
     }
 
     fn worker_ends(&self) {
-        if let Some(thread) = this_thread() {
-            self.workers().tidying.retain(|&worker| worker != thread);
-        }
+        self.workers.end();
     }
 
-    /// Raises `KeyboardInterrupt` in the Python code that the workers are in.
-    fn interrupt_workers(&self) {
-        Python::attach(|py| {
-            let exception = py.get_type::<PyKeyboardInterrupt>();
-            for thread in self.workers().interrupt() {
-                // SAFETY: attached; an unknown thread is ignored; Python takes a
-                // reference of its own to the exception.
-                unsafe { PyThreadState_SetAsyncExc(thread, exception.as_ptr()) };
-            }
-        });
+    fn interrupt_workers(&self, also_tidying: bool) {
+        self.workers.interrupt(also_tidying);
     }
-}
-
-/// What Python calls the identifiers of the workers' threads.
-#[derive(Default)]
-struct WorkerThreads {
-    running: Vec<c_long>,
-    tidying: Vec<c_long>,
-    has_interrupted: bool,
-}
-
-impl WorkerThreads {
-    /// Those whose Python code is to end. For the first time these are the ones that run, or
-    /// else no worker could tidy up.
-    fn interrupt(&mut self) -> Vec<c_long> {
-        let mut threads = self.running.clone();
-        if std::mem::replace(&mut self.has_interrupted, true) {
-            threads.extend(&self.tidying);
-        }
-        threads
-    }
-}
-
-fn this_thread() -> Option<c_long> {
-    Python::attach(|py| {
-        let ident = py.import("threading")?.call_method0("get_ident")?;
-        ident.extract()
-    })
-    .ok()
 }
 
 /// What `MILLSTREAM_OPTIMIZE` says.

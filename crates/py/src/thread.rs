@@ -5,8 +5,6 @@
 //! and the memory for frames, which the system is asked for each time. So a thread that
 //! attaches for every batch keeps its state, and only lets go of the interpreter in between.
 
-use std::marker::PhantomData;
-
 use pyo3::ffi::{
     PyEval_RestoreThread, PyEval_SaveThread, PyGILState_Ensure, PyGILState_Release,
     PyGILState_STATE, PyThreadState,
@@ -15,9 +13,8 @@ use pyo3::ffi::{
 /// Keeps the state of this thread.
 pub(crate) struct ThreadState {
     outer: PyGILState_STATE,
+    /// A pointer, so this can't leave the thread that it belongs to.
     kept: *mut PyThreadState,
-    /// It belongs to the thread that made it.
-    thread: PhantomData<*const ()>,
 }
 
 impl ThreadState {
@@ -26,11 +23,7 @@ impl ThreadState {
         // SAFETY: an interpreter runs as long as a dataflow does; the state that is saved is the
         // one that was just made.
         let (outer, kept) = unsafe { (PyGILState_Ensure(), PyEval_SaveThread()) };
-        Self {
-            outer,
-            kept,
-            thread: PhantomData,
-        }
+        Self { outer, kept }
     }
 }
 

@@ -9,8 +9,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::event::PollFlags;
-
 use crate::address::Address;
 use crate::socket::{self, Socket};
 
@@ -56,7 +54,7 @@ impl Listener {
 
     /// Takes a connection, if one comes in time, and before the other end of the bell is dropped.
     pub(crate) fn accept(&self, bell: &UnixStream, most: Duration) -> io::Result<Option<Socket>> {
-        if !socket::wait_or_hear(self, PollFlags::IN, bell, most)? {
+        if !socket::wait_or_hear(self, bell, most)? {
             return Ok(None);
         }
         let accepted = match self {

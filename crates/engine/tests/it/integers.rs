@@ -61,9 +61,11 @@ impl<F: Fn() -> Result<(), String> + Send + Sync> Caller<Integers> for Asker<F> 
 
     fn worker_begins(&self) {}
 
+    fn worker_tidies_up(&self) {}
+
     fn worker_ends(&self) {}
 
-    fn interrupt_workers(&self) {}
+    fn interrupt_workers(&self, _also_tidying: bool) {}
 }
 
 pub(crate) fn caller(

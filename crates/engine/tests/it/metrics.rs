@@ -18,9 +18,11 @@ impl Caller<Integers> for Watcher {
 
     fn worker_begins(&self) {}
 
+    fn worker_tidies_up(&self) {}
+
     fn worker_ends(&self) {}
 
-    fn interrupt_workers(&self) {}
+    fn interrupt_workers(&self, _also_tidying: bool) {}
 
     fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.0)

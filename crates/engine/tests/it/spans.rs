@@ -95,9 +95,11 @@ impl Caller<Integers> for Traced {
 
     fn worker_begins(&self) {}
 
+    fn worker_tidies_up(&self) {}
+
     fn worker_ends(&self) {}
 
-    fn interrupt_workers(&self) {}
+    fn interrupt_workers(&self, _also_tidying: bool) {}
 
     fn tracer(&self) -> Option<Arc<dyn Tracer<Integers>>> {
         let tracer = Arc::clone(&self.0);

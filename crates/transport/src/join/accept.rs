@@ -42,7 +42,7 @@ impl Pending {
     }
 }
 
-/// Takes connections until it is told to stop, and the other end of the bell is dropped.
+/// Takes connections until it is told to stop; the bell, whose other end is dropped then, wakes it.
 pub(super) fn run(
     listener: &Listener,
     bell: &UnixStream,

@@ -4,9 +4,9 @@
 //! What keys emit comes out in the order of their text, so that results don't depend on
 //! hashing. Each key gets all values that arrived together in one call.
 
+mod chain;
 mod compact;
 
-use std::hint::black_box;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -85,9 +85,6 @@ pub(crate) trait AnyKeys<H: Host, V> {
         saved: &Saved,
     ) -> Result<(), Failure<H>>;
 }
-
-/// How many keys are more than the cache holds.
-const MANY: usize = 1 << 13;
 
 /// No place in a batch, and no slot.
 const NONE: u32 = u32::MAX;
@@ -185,59 +182,6 @@ impl<H: Host, V, L: KeyedLogic<H, V>> Keys<H, V, L> {
                 values: Vec::new(),
                 emit: Emit::new(),
             },
-        }
-    }
-
-    /// Looks at where keys most likely are, before they are needed one by one: among many
-    /// keys each is far from the cache, but what doesn't wait for each other comes together.
-    fn look_ahead(&mut self, pairs: &[(H::Key, V)]) {
-        if self.slots.len() < MANY {
-            return;
-        }
-        let found = pairs.iter().map(|(key, _)| {
-            let mut candidates = self.index.iter_hash(key.stable_hash());
-            candidates.next().copied().unwrap_or_default()
-        });
-        self.buffers.called.extend(found);
-        let slots = &self.slots;
-        let ends = self.buffers.called.drain(..).map(|number| {
-            let slot = slots[number as usize].as_ref();
-            slot.map_or(NONE, |slot| slot.last)
-        });
-        black_box(ends.fold(0, u32::wrapping_add));
-    }
-
-    /// Sorts the values by key: finds for each key the chain of its values.
-    fn chain(&mut self, pairs: Vec<(H::Key, V)>) {
-        self.look_ahead(&pairs);
-        for (key, value) in pairs {
-            let place = index_of(self.buffers.items.len());
-            let number = self.find_or_insert(key);
-            self.buffers.items.push(Some(value));
-            self.buffers.next.push(NONE);
-            let Some(slot) = &mut self.slots[number as usize] else {
-                continue;
-            };
-            if slot.first == NONE {
-                slot.first = place;
-                self.buffers.called.push(number);
-            } else {
-                self.buffers.next[slot.last as usize] = place;
-            }
-            slot.last = place;
-        }
-    }
-
-    /// Moves the values of a key to the buffer for them.
-    fn gather_values(&mut self, number: u32) {
-        let Some(slot) = &mut self.slots[number as usize] else {
-            return;
-        };
-        let mut place = std::mem::replace(&mut slot.first, NONE);
-        while place != NONE {
-            let buffers = &mut self.buffers;
-            buffers.values.extend(buffers.items[place as usize].take());
-            place = buffers.next[place as usize];
         }
     }
 
@@ -492,12 +436,6 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
                 .map_err(|failure| failure.with_key(slot.key.as_str()))?;
             emitting.take_last(scope, slot.key, &mut buffers.emit);
         }
-        self.ranks.clear();
-        self.alarms.clear();
-        self.free.clear();
-        self.index.clear();
-        self.unsettled.clear();
-        self.timers = Timers::default();
         Ok(emitting.finish().0)
     }
 

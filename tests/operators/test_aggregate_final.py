@@ -11,8 +11,11 @@ import millstream.operators.aggregators as agg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from millstream.dataflow import Dataflow
+from millstream.errors import MillstreamRuntimeError
 from millstream.operators._aggregation import Aggregation
 from millstream.operators.aggregators import Aggregator
+from millstream.testing import TestingSink, TestingSource, run_main
 
 ALL = {
     "n": agg.count(),
@@ -340,6 +343,22 @@ def test_the_error_of_by_is_the_cause(fail, make):
         return op.aggregate_final("step", up, {"n": agg.count(), "x": make(by=by)})
 
     assert fail(keyed(1), add_steps) is error
+
+
+def test_the_error_names_the_result_that_could_not_be_made():
+    aggregators = {
+        "price": agg.sum(by=itemgetter(0)),
+        "tax": agg.sum(by=itemgetter(1)),
+    }
+    flow = Dataflow("flow")
+    up = op.input("in", flow, TestingSource([("key", (1, 2)), ("key", (3, "four"))]))
+    op.output("out", op.aggregate_final("step", up, aggregators), TestingSink([]))
+    with pytest.raises(MillstreamRuntimeError) as raised:
+        run_main(flow)
+    assert str(raised.value) == (
+        "step `flow.step` failed while making the `sum` named `tax` for key `key` "
+        "on worker 0"
+    )
 
 
 def test_needs_pairs(fail):

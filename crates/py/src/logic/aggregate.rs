@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use millstream_engine::host::Failure;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
 use smallvec::SmallVec;
@@ -42,6 +43,14 @@ struct Named {
     kind: Kind,
     /// Which getter, if it isn't of the value itself.
     getter: Option<usize>,
+}
+
+impl Named {
+    /// The failure of making this result.
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyFailure {
+        let (kind, name) = (name_of(self.kind), self.name.bind(py));
+        Failure::new(format!("making the `{kind}` named `{name}`"), error)
+    }
 }
 
 impl Aggregators {
@@ -120,7 +129,7 @@ impl Aggregators {
             let value = named.getter.map_or(value, |getter| &taken[getter]);
             accumulator
                 .add(named.kind, time, value)
-                .map_err(calling(name_of(named.kind)))?;
+                .map_err(|error| named.failed(py, error))?;
         }
         Ok(())
     }
@@ -136,7 +145,7 @@ impl Aggregators {
         for (named, (accumulator, later)) in self.named.iter().zip(both) {
             accumulator
                 .merge(py, named.kind, later)
-                .map_err(calling(name_of(named.kind)))?;
+                .map_err(|error| named.failed(py, error))?;
         }
         Ok(())
     }
@@ -152,7 +161,7 @@ impl Aggregators {
             accumulator
                 .finish(py)
                 .and_then(|result| results.set_item(&named.name, result))
-                .map_err(calling(name_of(named.kind)))?;
+                .map_err(|error| named.failed(py, error))?;
         }
         Ok(results.into_any().unbind())
     }

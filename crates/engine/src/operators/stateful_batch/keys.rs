@@ -427,6 +427,14 @@ impl<H: Host, V, L: KeyedLogic<H, V>> AnyKeys<H, V> for Keys<H, V, L> {
             "what is forgotten here is kept elsewhere"
         );
         let mut emitting = Emitting::new(true, self.index.len());
+        // First, so that no number is left of a slot that is gone, whatever fails.
+        self.index.clear();
+        self.ranks.clear();
+        self.alarms.clear();
+        self.free.clear();
+        self.unsettled.clear();
+        self.timers = Timers::default();
+        self.sorted_by_text = 0;
         for mut slot in self.slots.drain(..).flatten() {
             if context.is_halted() {
                 break;

@@ -9,6 +9,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::PollFlags;
+
 use crate::address::Address;
 use crate::socket::{self, Socket};
 
@@ -52,9 +54,9 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Takes a connection, if one comes in time, and before the other end of the bell is dropped.
-    pub(crate) fn accept(&self, bell: &UnixStream, most: Duration) -> io::Result<Option<Socket>> {
-        if !socket::wait_or_hear(self, bell, most)? {
+    /// Takes a connection, if one comes in time.
+    pub(crate) fn accept(&self, most: Duration) -> io::Result<Option<Socket>> {
+        if !socket::wait(self, PollFlags::IN, most)? {
             return Ok(None);
         }
         let accepted = match self {

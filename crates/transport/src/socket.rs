@@ -133,28 +133,10 @@ impl Socket {
 
 /// Waits for something to happen at a socket; says whether it did.
 pub(crate) fn wait(socket: &impl AsFd, flags: PollFlags, most: Duration) -> io::Result<bool> {
-    wait_for_first(&mut [PollFd::new(socket, flags)], most)
-}
-
-/// Waits for someone to connect, or for the other end of a bell to be dropped; says whether
-/// anything happened at the listener.
-pub(crate) fn wait_or_hear(
-    listener: &impl AsFd,
-    bell: &UnixStream,
-    most: Duration,
-) -> io::Result<bool> {
-    let listener = PollFd::new(listener, PollFlags::IN);
-    wait_for_first(&mut [listener, PollFd::new(bell, PollFlags::IN)], most)
-}
-
-/// Waits for something to happen at any of some sockets; says whether it did at the first.
-fn wait_for_first<const N: usize>(
-    sockets: &mut [PollFd<'_>; N],
-    most: Duration,
-) -> io::Result<bool> {
+    let mut sockets = [PollFd::new(socket, flags)];
     let most = Timespec::try_from(most).map_err(io::Error::other)?;
-    match poll(sockets, Some(&most)) {
-        Ok(_) => Ok(sockets.first().is_some_and(|it| !it.revents().is_empty())),
+    match poll(&mut sockets, Some(&most)) {
+        Ok(count) => Ok(count > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }

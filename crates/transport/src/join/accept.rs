@@ -5,7 +5,6 @@
 //! mistake, among many strangers, comes again.
 
 use std::collections::VecDeque;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -22,7 +21,7 @@ use crate::socket::Socket;
 
 /// How many may be greeted at once.
 const MOST: usize = 256;
-/// How often to see whether somebody has not said who it is in time.
+/// How often to see whether to stop.
 const TICK: Duration = Duration::from_millis(20);
 const STACK: usize = 512 << 10;
 
@@ -42,10 +41,9 @@ impl Pending {
     }
 }
 
-/// Takes connections until it is told to stop; the bell, whose other end is dropped then, wakes it.
+/// Takes connections until it is told to stop.
 pub(super) fn run(
     listener: &Listener,
-    bell: &UnixStream,
     manners: &Arc<Manners>,
     events: &Sender<Event>,
     is_stopped: &AtomicBool,
@@ -53,7 +51,7 @@ pub(super) fn run(
     let mut pending: VecDeque<Pending> = VecDeque::new();
     while !is_stopped.load(Ordering::Relaxed) {
         panic_point!("join");
-        let accepted = listener.accept(bell, TICK);
+        let accepted = listener.accept(TICK);
         let now = clock::now();
         pending.retain(|guest| !guest.is_decided.load(Ordering::SeqCst));
         while let Some(oldest) = pending.front()

@@ -12,7 +12,6 @@ mod greeting;
 mod table;
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -87,8 +86,8 @@ pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Jo
         sender.clone(),
         Arc::clone(&is_stopped),
     );
-    let _gate = Gate::open(settings, &is_stopped, move |listener, bell, is_stopped| {
-        accept::run(&listener, &bell, &manners, &sender, is_stopped);
+    let _gate = Gate::open(settings, &is_stopped, move |listener, is_stopped| {
+        accept::run(&listener, &manners, &sender, is_stopped);
     })?;
     gathering.dial_all().map_err(JoinError::System)?;
     while !gathering.is_complete() {
@@ -167,8 +166,7 @@ fn joined(
 /// What lets others in, until it is dropped.
 struct Gate {
     is_stopped: Arc<AtomicBool>,
-    /// The thread, and the bell that wakes it when this end is dropped.
-    thread: Option<(JoinHandle<()>, UnixStream)>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Gate {
@@ -176,7 +174,7 @@ impl Gate {
     fn open(
         settings: &Settings,
         is_stopped: &Arc<AtomicBool>,
-        run: impl FnOnce(Listener, UnixStream, &AtomicBool) + Send + 'static,
+        run: impl FnOnce(Listener, &AtomicBool) + Send + 'static,
     ) -> Result<Self, JoinError> {
         let mut gate = Self {
             is_stopped: Arc::clone(is_stopped),
@@ -191,12 +189,10 @@ impl Gate {
                 cause,
             })?;
             let is_stopped = Arc::clone(is_stopped);
-            let (bell, heard) = UnixStream::pair().map_err(JoinError::System)?;
             let thread = thread::Builder::new()
                 .name("accept".to_owned())
-                .spawn(move || run(listener, heard, &is_stopped))
-                .map_err(JoinError::System)?;
-            gate.thread = Some((thread, bell));
+                .spawn(move || run(listener, &is_stopped));
+            gate.thread = Some(thread.map_err(JoinError::System)?);
         }
         Ok(gate)
     }
@@ -205,8 +201,7 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.is_stopped.store(true, Ordering::Relaxed);
-        if let Some((thread, bell)) = self.thread.take() {
-            drop(bell);
+        if let Some(thread) = self.thread.take() {
             // It has nothing to tell.
             let _ = thread.join();
         }

@@ -126,7 +126,6 @@ def test_interrupt(tmp_path, steps, entry_point):
 
 
 TIDY = """
-import itertools
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -148,9 +147,8 @@ class Idle(StatelessSourcePartition):
     def close(self):
         print("closing", self.worker, flush=True)
         until = time.monotonic() + {seconds}
-        steps = 0
         while time.monotonic() < until:
-            steps += 1
+            pass
         print("closed", self.worker, flush=True)
 
 class Source(DynamicSource):

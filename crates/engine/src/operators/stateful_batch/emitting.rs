@@ -65,6 +65,7 @@ impl<H: Host> Emitting<H> {
     }
 
     /// Takes what a key has emitted, and the key itself, which isn't needed any more.
+    /// Only where all is in order as it comes: it notes no runs.
     pub(super) fn take_last(&mut self, scope: H::Scope<'_>, key: H::Key, emit: &mut Emit<H>) {
         let last = emit.ports[0].pop();
         self.take(scope, &key, || None, emit);

@@ -489,6 +489,15 @@ def test_configurations_can_be_read_and_not_changed():
         (lambda: JaegerConfig("a", 7), TypeError, "`endpoint` must be a `str`"),
         (lambda: OtlpTracingConfig("a", 7), TypeError, "`url` must be a `str`"),
         (
+            lambda: OtlpTracingConfig("a", "http://"),
+            ValueError,
+            "`host:port` or as a URL with `http` or `https`; got 'http://'",
+        ),
+        *(
+            (lambda text=text: JaegerConfig("a", text), ValueError, f"got {text!r}")
+            for text in ("", "here:port", "here:65536", "here:", "udp://here", "a b:1")
+        ),
+        (
             lambda: OtlpTracingConfig("a", None, "half"),
             TypeError,
             "`sampling_ratio` must be a number; got 'half'",

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Thread, Timer
@@ -16,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
+from millstream._logging import logger, logs_json
 from millstream.errors import ApiError, ClusterError, StoreError
 
 __all__ = [
@@ -60,7 +63,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except SystemExit:
         raise
     except UsageError as ex:
-        sys.stderr.write(f"millstream: {ex}\n")
+        _say(logging.CRITICAL, str(ex))
         code = _USAGE_ERROR
     except KeyboardInterrupt:
         _report(_INTERRUPT)
@@ -68,7 +71,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (StoreError, ClusterError, ApiError) as ex:
         _flush_or_abandon_stdout()
         if not (isinstance(ex, ClusterError) and _is_for_another_to_tell(ex)):
-            sys.stderr.write(f"millstream: {ex}\n")
+            _say(logging.CRITICAL, str(ex))
         code = ex.exit_code
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
         code = _report_failure(ex)
@@ -153,7 +156,15 @@ _INTERRUPT = "interrupted (KeyboardInterrupt)"
 
 def _report(what: str) -> None:
     _flush_or_abandon_stdout()
-    sys.stderr.write(f"millstream: {what}\n")
+    _say(logging.WARNING, what)
+
+
+def _say(level: int, text: str) -> None:
+    """Tell how the command ends, to people or to whoever reads the log."""
+    if logs_json():
+        logger.log(level, "%s", text)
+    else:
+        sys.stderr.write(f"millstream: {text}\n")
 
 
 def _report_failure(failure: BaseException) -> int:
@@ -164,6 +175,10 @@ def _report_failure(failure: BaseException) -> int:
         return _STDOUT_LOST
     # Not `traceback.print_exception`: the user may have a hook of their own.
     failure.with_traceback(_without_own_frames(failure.__traceback__))
+    if logs_json() and sys.excepthook is sys.__excepthook__:
+        said = "".join(traceback.format_exception_only(failure)).strip()
+        logger.critical("%s", said, exc_info=failure)
+        return _USER_CODE_FAILED
     sys.excepthook(type(failure), failure, failure.__traceback__)
     return _USER_CODE_FAILED
 

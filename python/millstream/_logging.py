@@ -9,7 +9,14 @@ import sys
 from datetime import datetime, timezone
 from typing import TextIO
 
-__all__ = ["LEVELS", "TRACE", "log_to_stderr", "log_to_stdout", "logger"]
+__all__ = [
+    "LEVELS",
+    "TRACE",
+    "log_to_stderr",
+    "log_to_stdout",
+    "logger",
+    "logs_json",
+]
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRACE = 5
@@ -47,6 +54,11 @@ def log_to_stdout(level: int) -> None:
     handler = _StdoutHandler()
     handler.setFormatter(_LineFormatter())
     _log_to(handler, level)
+
+
+def logs_json() -> bool:
+    """Whether standard error is for programs, as an option of the command line says."""
+    return any(isinstance(each.formatter, _JsonFormatter) for each in logger.handlers)
 
 
 def _log_to(handler: logging.Handler, level: str | int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from typing_extensions import final, override
 
@@ -63,11 +64,18 @@ class _Collector(TracingConfig):
             service_name,
             "`service_name` must be a `str` that isn't empty",
         )
+        self._name_of_address = name
         self._address = _checked(
-            address is None or (isinstance(address, str) and address != ""),
+            address is None or isinstance(address, str),
             address,
-            f"`{name}` must be a `str` that isn't empty, or `None`",
+            f"`{name}` must be a `str` or `None`",
         )
+        if address is not None and not _is_collector(address):
+            msg = (
+                f"`{name}` must be where a collector takes OTLP over gRPC, as "
+                f"`host:port` or as a URL with `http` or `https`; got {address!r}"
+            )
+            raise ValueError(msg)
         is_number = isinstance(sampling_ratio, (int, float))
         self._sampling_ratio = float(
             _checked(
@@ -90,6 +98,14 @@ class _Collector(TracingConfig):
         """Which part of all traces is kept, from 0 to 1."""
         return self._sampling_ratio
 
+    @override
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(service_name={self.service_name!r}, "
+            f"{self._name_of_address}={self._address!r}, "
+            f"sampling_ratio={self.sampling_ratio!r})"
+        )
+
 
 @final
 class JaegerConfig(_Collector):
@@ -101,6 +117,10 @@ class JaegerConfig(_Collector):
             what the variables of OpenTelemetry say (``OTEL_EXPORTER_OTLP_ENDPOINT``),
             or else ``localhost:4317``.
         sampling_ratio: Which part of all traces is kept, from 0 to 1.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If nothing can be at `endpoint`, or there is no such part.
 
     Examples:
         >>> JaegerConfig("orders", sampling_ratio=0.1)
@@ -120,13 +140,6 @@ class JaegerConfig(_Collector):
         """Where Jaeger takes OTLP."""
         return self._address
 
-    @override
-    def __repr__(self) -> str:
-        return (
-            f"JaegerConfig(service_name={self.service_name!r}, "
-            f"endpoint={self.endpoint!r}, sampling_ratio={self.sampling_ratio!r})"
-        )
-
 
 @final
 class OtlpTracingConfig(_Collector):
@@ -138,6 +151,10 @@ class OtlpTracingConfig(_Collector):
             TLS. By default what the variables of OpenTelemetry say
             (``OTEL_EXPORTER_OTLP_ENDPOINT``), or else that.
         sampling_ratio: Which part of all traces is kept, from 0 to 1.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If nothing can be at `url`, or there is no such part.
 
     Examples:
         >>> OtlpTracingConfig("orders", "http://collector:4317")
@@ -156,13 +173,6 @@ class OtlpTracingConfig(_Collector):
     def url(self) -> str | None:
         """Where the collector is."""
         return self._address
-
-    @override
-    def __repr__(self) -> str:
-        return (
-            f"OtlpTracingConfig(service_name={self.service_name!r}, "
-            f"url={self.url!r}, sampling_ratio={self.sampling_ratio!r})"
-        )
 
 
 @final
@@ -277,6 +287,25 @@ def _exporting(config: TracingConfig | None) -> Exporting | None:
         raise ModuleNotFoundError(msg, name=ex.name) from ex
     address = config.endpoint if isinstance(config, JaegerConfig) else config.url
     return Exporting(config.service_name, address, config.sampling_ratio)
+
+
+def _is_collector(address: str) -> bool:
+    """Whether a text can be where a collector is.
+
+    Examples:
+        >>> [_is_collector(text) for text in ("localhost:4317", "https://[::1]")]
+        [True, True]
+        >>> [_is_collector(text) for text in ("", "ftp://here", "here:port", "a b")]
+        [False, False, False, False]
+    """
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        # An address ends in no colon; it is a port that was forgotten.
+        is_place = bool(parts.hostname) and parts.port != 0 and parts.netloc[-1] != ":"
+    except ValueError:  # The port is no number, or too large.
+        return False
+    is_one_word = not any(character.isspace() for character in address)
+    return is_place and is_one_word and parts.scheme in ("http", "https")
 
 
 def _checked(is_fine: bool, value: _T, rule: str) -> _T:  # noqa: FBT001

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import closing
 
+import pytest
 from millstream.recovery import init_db_dir
 
 from tests.api.conftest import EVEN, FLOW, ITEMS
@@ -59,6 +60,83 @@ def test_events_are_json(tmp_path):
         "logger": "millstream",
         "message": "started, with 1 worker",
     }
+
+
+FAILS = """
+import millstream.operators as op
+from millstream.dataflow import Dataflow
+from millstream.testing import TestingSink, TestingSource
+
+flow = Dataflow("flow")
+up = op.input("inp", flow, TestingSource([1, 0]))
+op.output("out", op.map("divide", up, lambda x: 1 / x), TestingSink([]))
+"""
+
+
+def ends_badly(tmp_path, *options, code, flow=FAILS):
+    """What a run logs that fails, line by line."""
+    (tmp_path / "flow.py").write_text(flow)
+    command = ("-m", "millstream.run", "flow.py", "--log-json", *options)
+    ended, out, err = finished(*command, folder=tmp_path)
+    assert (ended, out) == (code, "")
+    return [json.loads(line) for line in err.splitlines()]
+
+
+@pytest.mark.parametrize("level", [(), ("--log-level", "critical")])
+def test_failure_is_json_with_its_traceback(tmp_path, level):
+    *_, last = ends_badly(tmp_path, *level, code=70)
+    assert last["level"] == "CRITICAL"
+    expected = "step `flow.divide` failed while calling `mapper`"
+    assert last["message"].partition(": ")[2].startswith(expected)
+    trace = last["exception"].splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert "ZeroDivisionError: division by zero" in trace
+    assert not any("millstream/_exit.py" in line for line in trace)
+
+
+@pytest.mark.parametrize(
+    ("options", "flow", "code", "expected"),
+    [
+        (("-r", "nowhere"), FAILS, 76, "The recovery directory `nowhere` does not"),
+        (
+            ("-i", "0", "-a", "192.0.2.1:1;192.0.2.2:1"),
+            *(FAILS, 64, "the address `192.0.2.1:1` can be reached"),
+        ),
+        ((), "flow = 1", 64, "`flow:flow` is not a `Dataflow` but an `int`"),
+    ],
+)
+def test_what_ends_a_run_is_json(tmp_path, options, flow, code, expected):
+    (entry,) = ends_badly(tmp_path, *options, code=code, flow=flow)
+    assert entry["level"] == "CRITICAL"
+    assert entry["message"].startswith(expected)
+    assert "exception" not in entry
+
+
+def test_each_line_of_several_processes_is_json(tmp_path):
+    entries = ends_badly(tmp_path, "-p", "2", code=70)
+    (failure,) = (entry for entry in entries if entry["level"] == "CRITICAL")
+    assert "ZeroDivisionError" in failure["exception"]
+
+
+def test_interrupt_is_json(run):
+    with run("--log-json", "--api", "{port}") as running:
+        running.until(lambda: running.ready()[0] == 200)
+        running.process.send_signal(signal.SIGINT)
+        _, err = running.process.communicate(timeout=TIMEOUT)
+    assert running.process.returncode == 130
+    last = json.loads(err.splitlines()[-1])
+    assert last["level"] == "WARNING"
+    assert last["message"] == "interrupted (KeyboardInterrupt)"
+
+
+def test_hook_of_the_user_sees_what_fails(tmp_path):
+    hook = "import sys\nsys.excepthook = lambda *_: print('seen', file=sys.stderr)\n"
+    (tmp_path / "flow.py").write_text(hook + FAILS)
+    command = ("-m", "millstream.run", "flow.py", "--log-json")
+    code, _, err = finished(*command, folder=tmp_path)
+    assert code == 70
+    assert err.splitlines()[-1] == "seen"
+    assert "CRITICAL" not in err
 
 
 def test_joined_says_as_which_process(tmp_path):

@@ -74,7 +74,10 @@ def missed(seconds, *missing, refused=None):
     """What a process says when others didn't come in time."""
     more = "" if refused is None else f"; refused: {refused}"
     if not more and any(ABSENT.search(each) for each in missing):
-        more = "; start all of them within that time, with the same addresses"
+        more = (
+            "; start all of them within that time, with the same addresses "
+            "(`--join-timeout`)"
+        )
     return (
         f"millstream: not all processes of the cluster came within {seconds} s: "
         f"missing {', '.join(missing)}{more}\n"
@@ -87,6 +90,11 @@ OTHER_AUTHORITY = (
 )
 
 
+def turned(who):
+    """What a process says at once of another that it can't work with."""
+    return f"refused {who} (still waiting for all to join)\n"
+
+
 def distrust(cluster, seconds):
     """How two processes end that don't trust each other."""
     missing = f"process 1 at {cluster.address(1)} (it has not come)"
@@ -95,6 +103,7 @@ def distrust(cluster, seconds):
     )
     not_joined = (
         f"millstream: can't join process 0 at {cluster.address(0)}: it has "
-        f"{OTHER_AUTHORITY}\n"
+        f"{OTHER_AUTHORITY} (`--secret-file` or `--tls`)\n"
     )
-    return [(75, missed(seconds, missing, refused=refused)), (64, not_joined)]
+    gave_up = missed(seconds, missing, refused=refused)
+    return [(75, turned(refused) + gave_up), (64, not_joined)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import distrust, endings, missed
+from tests.cluster.conftest import distrust, endings, missed, turned
 from tests.cluster.flows import ENDLESS, EXPECTED, SUMS, lines_in, wait_for_output
 from tests.processes import finished, started
 
@@ -209,7 +209,26 @@ def test_other_code_is_refused(cluster):
     reason = "it runs other code than this process; start all with the same dataflow"
     missing = f"process 1 at {cluster.address(1)} ({reason})"
     not_joined = f"millstream: can't join process 0 at {cluster.address(0)}: {reason}\n"
-    assert ended == [(78, missed(2, missing)), (78, not_joined)]
+    told = turned(f"process 1 from this host: {reason}")
+    assert ended == [(78, told + missed(2, missing)), (78, not_joined)]
+
+
+def test_other_number_of_workers_is_told_at_once_and_can_be_mended(cluster):
+    flow = cluster.write(SUMS)
+    with cluster.started(2, flow, "-w", "2", only=[0]) as first:
+        with cluster.started(2, flow, only=[1]) as second:
+            ((code, err),) = endings(second)
+        expected = "it has 2 workers, and this process 1; give all as many"
+        address = cluster.address(0)
+        assert code == 64
+        not_joined = f"can't join process 0 at {address}: {expected} (`-w`)"
+        assert err == f"millstream: {not_joined}\n"
+        told = "it has 1 worker, and this process 2; give all as many"
+        told = turned(f"process 1 from this host: {told}")
+        assert first[0].stderr.readline() == told
+        with cluster.started(2, flow, "-w", "2", only=[1]) as second:
+            assert endings([*first, *second]) == [(0, ""), (0, "")]
+    assert lines_in(cluster.folder) == EXPECTED
 
 
 def test_two_processes_with_one_number(cluster):

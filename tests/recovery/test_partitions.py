@@ -104,7 +104,7 @@ def test_partition_that_is_gone(config):
     assert str(raised.value) == (
         "step `flow.inp` has no partition `q` any more, and the recovery store has "
         "what an earlier run kept of it; list it again, or give it up "
-        '(`drop=["flow.inp/q"]`)'
+        '(`--drop flow.inp/q`, `drop=["flow.inp/q"]`)'
     )
     assert raised.value.exit_code == 78
     run(less, RecoveryConfig(config.db_dir, drop=["flow.inp/q"]))

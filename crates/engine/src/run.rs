@@ -142,7 +142,13 @@ fn run_seen<H: Host>(
     };
     let spans = Spans::of_run(caller.tracer().as_ref());
     let joined = spans.around_part(Call::new("join"), || {
-        Network::join(cluster, workers_each, || caller.interrupted())
+        let look_up = || caller.interrupted();
+        let on_refused = |why: &str| {
+            metrics.tell(Notice::Refused {
+                why: why.to_owned(),
+            })
+        };
+        Network::join(cluster, workers_each, look_up, on_refused)
     })?;
     let member = Arc::clone(&joined.member);
     metrics.tell(Notice::Joined {

@@ -8,6 +8,7 @@ use millstream_engine::recovery::{ErrorKind, SessionError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 
+use crate::advice;
 use crate::callables::hides_items;
 use crate::host::{PyFailure, Python3};
 
@@ -78,11 +79,11 @@ fn store_exit_code(py: Python<'_>, error: &PyErr) -> Option<u8> {
 /// interrupt.
 pub(crate) fn explain(py: Python<'_>, error: &Error<Python3>) -> Option<(String, u8)> {
     Some(match error {
-        Error::Recovery(error) => (error.to_string(), error.exit_code()),
+        Error::Recovery(error) => (advice::of_recovery(error), error.exit_code()),
         Error::PartitionGone { step, partition } => {
             (partition_gone(step, partition), FLOW_MISMATCH)
         }
-        Error::Join(error) => (error.to_string(), error.exit_code()),
+        Error::Join(error) => (advice::of_join(error), error.exit_code()),
         Error::PeerLost { process, why } => (peer_lost(*process, why), PEER_LOST),
         Error::Plan(error) => (error.to_string(), USAGE),
         Error::Internal(message) => (message.clone(), USER_CODE_FAILED),
@@ -128,7 +129,7 @@ fn traceback_of(py: Python<'_>, error: &PyErr) -> String {
 
 /// The exception for a cluster that doesn't come together.
 pub(crate) fn cluster_error(py: Python<'_>, error: &JoinError) -> PyErr {
-    let raised = make(py, "ClusterError", error.to_string());
+    let raised = make(py, "ClusterError", advice::of_join(error));
     with_exit_code(py, raised, error.exit_code())
 }
 
@@ -161,7 +162,8 @@ fn peer_lost(process: usize, why: &str) -> String {
 fn partition_gone(step: &StepId, partition: &str) -> String {
     format!(
         "step `{step}` has no partition `{partition}` any more, and the recovery store has what \
-         an earlier run kept of it; list it again, or give it up (`drop=[\"{step}/{partition}\"]`)"
+         an earlier run kept of it; list it again, or give it up (`--drop {step}/{partition}`, \
+         `drop=[\"{step}/{partition}\"]`)"
     )
 }
 
@@ -182,7 +184,7 @@ pub(crate) fn recovery_error(py: Python<'_>, error: &SessionError) -> PyErr {
         ErrorKind::InconsistentPartitions => "InconsistentPartitionsError",
         ErrorKind::Other => "RecoveryError",
     };
-    let raised = make(py, class, error.to_string());
+    let raised = make(py, class, advice::of_recovery(error));
     with_exit_code(py, raised, error.exit_code())
 }
 

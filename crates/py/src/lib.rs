@@ -4,6 +4,7 @@
 //! logic, the engine's errors become exceptions. This is the only crate that knows
 //! Python, and the only one with `unsafe` code.
 
+mod advice;
 mod callables;
 mod cluster;
 mod error;

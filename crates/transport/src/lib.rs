@@ -45,7 +45,7 @@
 //!     let settings =
 //!         Settings::new(ProcessIndex(process), addresses, 1, cluster, Fingerprint(7));
 //!     std::thread::spawn(move || {
-//!         let joined = join(&settings, &|| false).unwrap();
+//!         let joined = join(&settings, &|| false, &|_| ()).unwrap();
 //!         let (sender, events) = std::sync::mpsc::channel();
 //!         let control = joined.control.start(move |event| {
 //!             let _ = sender.send(event.kind);

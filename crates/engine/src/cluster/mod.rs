@@ -13,7 +13,7 @@ pub(crate) mod wire;
 
 pub use message::{Cause, CauseKind};
 pub use millstream_transport::{
-    Address, ClusterId, Fingerprint, JoinError, Limits, ProcessIndex, Secret, Security, Settings,
-    init_tls as make_tls,
+    Absence, Address, ClusterId, Fingerprint, JoinError, Limits, ProcessIndex, Refusal, Secret,
+    Security, Settings, init_tls as make_tls,
 };
 pub use place::Place;

@@ -88,11 +88,13 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Joins a cluster; `look_up` says now and then whether to go on.
+    /// Joins a cluster; `look_up` says now and then whether to go on, and `on_refused` hears who
+    /// was refused, and why.
     pub(crate) fn join<H: Host>(
         settings: &Settings,
         workers_each: usize,
         look_up: impl Fn() -> Result<(), H::Error>,
+        on_refused: impl Fn(&str),
     ) -> Result<Self, Error<H>> {
         let interrupted = Mutex::new(None);
         let is_interrupted = || match look_up() {
@@ -102,7 +104,7 @@ impl Network {
                 true
             }
         };
-        let joined = join(settings, &is_interrupted).map_err(|error| {
+        let joined = join(settings, &is_interrupted, &on_refused).map_err(|error| {
             let interrupted = interrupted.lock();
             let interrupted = interrupted.unwrap_or_else(PoisonError::into_inner).take();
             interrupted.map_or(Error::Join(error), Error::Interrupted)

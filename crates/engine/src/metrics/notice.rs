@@ -7,6 +7,11 @@ use crate::run::Ending;
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// Another process doesn't go with this one, which goes on waiting for one that does.
+    Refused {
+        /// Who, and why.
+        why: String,
+    },
     /// All processes have come together.
     Joined {
         /// Which one this is.
@@ -40,13 +45,16 @@ pub enum Notice {
 impl Notice {
     /// Whether somebody may have to do something about it.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::StoreWaits { .. })
+        matches!(self, Self::Refused { .. } | Self::StoreWaits { .. })
     }
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused { why } => {
+                write!(f, "refused {why} (still waiting for all to join)")
+            }
             Self::Joined { process, processes } => {
                 write!(f, "joined as process {process} of {processes}")
             }

@@ -183,6 +183,20 @@ fn keys_that_are_all_different_go_on_as_they_are() {
 }
 
 #[test]
+fn keys_that_come_again_after_they_were_sent_begin_anew() {
+    let keys = 140_000;
+    let again = 5_000;
+    let (sums, arrived) = ones(2, 4 * (keys + again), move |number| number / 4 % keys);
+    assert_eq!(sums.len(), 140_000);
+    for (key, sum) in sums {
+        let comes_again = key.parse::<i64>().unwrap() < again;
+        assert_eq!(sum, if comes_again { 16 } else { 8 }, "{key}");
+    }
+    // Those that come again have been sent before, by either worker.
+    assert_eq!(arrived, (0, 2 * 145_000));
+}
+
+#[test]
 fn what_is_held_is_of_no_later_epoch() {
     for workers in 1..=3 {
         let store = TempDir::new().unwrap();

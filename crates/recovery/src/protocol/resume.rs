@@ -129,8 +129,8 @@ pub enum Refusal {
     /// There is state of steps that the dataflow doesn't have.
     #[error(
         "the recovery store has state of steps that the dataflow doesn't have: {}; for each, \
-         give its new name as an alias (`aliases={{\"old\": \"new\"}}`), or give its state up \
-         (`drop=[\"old\"]`)",
+         give its new name as an alias (`--alias old=new`, or in Python \
+         `aliases={{\"old\": \"new\"}}`), or give its state up (`--drop old`, `drop=[\"old\"]`)",
         counted(.steps)
     )]
     StepsGone {

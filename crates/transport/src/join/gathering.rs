@@ -36,6 +36,7 @@ pub(super) struct Gathering<'a> {
     absences: BTreeMap<ProcessIndex, Absence>,
     refused_since: BTreeMap<ProcessIndex, Instant>,
     turned: Vec<String>,
+    on_refused: &'a dyn Fn(&str),
 }
 
 impl<'a> Gathering<'a> {
@@ -44,6 +45,7 @@ impl<'a> Gathering<'a> {
         manners: Arc<Manners>,
         events: Sender<Event>,
         is_stopped: Arc<AtomicBool>,
+        on_refused: &'a dyn Fn(&str),
     ) -> Self {
         Self {
             settings,
@@ -57,6 +59,7 @@ impl<'a> Gathering<'a> {
             absences: BTreeMap::new(),
             refused_since: BTreeMap::new(),
             turned: Vec::new(),
+            on_refused,
         }
     }
 
@@ -194,6 +197,7 @@ impl<'a> Gathering<'a> {
                 .insert(seat.peer, Absence::Refused(why.clone()));
         }
         if self.turned.len() < REMEMBERED && !self.turned.contains(&sentence) {
+            (self.on_refused)(&sentence);
             self.turned.push(sentence);
         }
     }
@@ -271,14 +275,10 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Everyone, and who was refused.
-    pub(super) fn finish(mut self) -> (Vec<Seated<Arc<Channel>>>, Vec<String>) {
+    /// Everyone.
+    pub(super) fn finish(mut self) -> Vec<Seated<Arc<Channel>>> {
         let seats = std::mem::take(&mut self.seats);
-        let turned = std::mem::take(&mut self.turned);
-        (
-            seats.into_values().filter_map(Seat::seated).collect(),
-            turned,
-        )
+        seats.into_values().filter_map(Seat::seated).collect()
     }
 }
 

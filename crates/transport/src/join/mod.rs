@@ -62,14 +62,18 @@ pub struct Joined {
     pub severer: Severer,
     /// The control connections, yet to be started.
     pub control: Control,
-    /// Who was refused in the meantime, and why.
-    pub refused: Vec<String>,
 }
 
 /// Waits until all processes of the cluster are there, and connected to each other.
 ///
-/// Returns soon after `is_interrupted` is true, or the deadline is over.
-pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Joined, JoinError> {
+/// Returns soon after `is_interrupted` is true, or the deadline is over. Who is refused in the
+/// meantime may be mended and come again, so that is no failure; `on_refused` is told who, and why,
+/// once for each and not more than a few times.
+pub fn join(
+    settings: &Settings,
+    is_interrupted: &dyn Fn() -> bool,
+    on_refused: &dyn Fn(&str),
+) -> Result<Joined, JoinError> {
     settings.check()?;
     check_exposure(&settings.addresses, &settings.security, settings.insecure)?;
     let credentials = settings.security.credentials(settings.process)?;
@@ -85,6 +89,7 @@ pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Jo
         Arc::clone(&manners),
         sender.clone(),
         Arc::clone(&is_stopped),
+        on_refused,
     );
     let _gate = Gate::open(settings, &is_stopped, move |listener, is_stopped| {
         accept::run(&listener, &manners, &sender, is_stopped);
@@ -104,8 +109,7 @@ pub fn join(settings: &Settings, is_interrupted: &dyn Fn() -> bool) -> Result<Jo
         take_events(&mut gathering, &events).map_err(JoinError::System)?;
         gathering.tell_ready();
     }
-    let (seated, refused) = gathering.finish();
-    Ok(joined(settings, run, seated, refused))
+    Ok(joined(settings, run, gathering.finish()))
 }
 
 fn take_events(gathering: &mut Gathering<'_>, events: &Receiver<Event>) -> io::Result<()> {
@@ -116,12 +120,7 @@ fn take_events(gathering: &mut Gathering<'_>, events: &Receiver<Event>) -> io::R
         .try_for_each(|event| gathering.take(event))
 }
 
-fn joined(
-    settings: &Settings,
-    own: RunId,
-    seated: Vec<Seated<Arc<Channel>>>,
-    refused: Vec<String>,
-) -> Joined {
+fn joined(settings: &Settings, own: RunId, seated: Vec<Seated<Arc<Channel>>>) -> Joined {
     let workers = u64::from(settings.workers);
     let first = u64::from(settings.process.0) * workers;
     let shape = Shape {
@@ -159,7 +158,6 @@ fn joined(
             parts,
             limits: settings.limits,
         },
-        refused,
     }
 }
 

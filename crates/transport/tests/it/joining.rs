@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_transport::{Address, Secret, Security, Settings, init_tls};
 
-use crate::support::{Running, all, gather, start, tcp, text, unix};
+use crate::support::{Running, all, gather, start_noting, tcp, text, unix};
 
 const PAUSE: Duration = Duration::from_millis(30);
 
@@ -15,22 +15,22 @@ fn join_in_order(settings: &[Settings], order: &[usize]) {
     let threads: Vec<_> = order
         .iter()
         .map(|process| {
-            let thread = start(settings[*process].clone());
+            let thread = start_noting(settings[*process].clone());
             thread::sleep(PAUSE);
             thread
         })
         .collect();
     let joined: Vec<_> = threads
         .into_iter()
-        .map(|thread| thread.join().unwrap().unwrap())
+        .map(|thread| thread.join().unwrap())
         .collect();
-    let run = joined[0].run;
+    let run = joined[0].0.run;
     let running: Vec<_> = order
         .iter()
         .zip(joined)
-        .map(|(process, joined)| {
+        .map(|(process, (joined, refused))| {
             assert_eq!(joined.run, run);
-            assert_eq!(joined.refused, [""; 0]);
+            assert_eq!(refused, [""; 0]);
             for (index, stream) in joined.data.iter().enumerate() {
                 assert_eq!(stream.is_some(), index != *process);
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_transport::wire::hello::{HELLO_BYTES, REPLY_BYTES};
 use millstream_transport::{Address, ClusterId, Fingerprint, JoinError, ProcessIndex, Settings};
 
-use crate::support::{all, settings, start, tcp};
+use crate::support::{all, settings, start, start_noting, tcp};
 
 /// Where those who connect are seen to come from.
 const HERE: &str = "127.0.0.1";
@@ -16,14 +16,14 @@ const HERE: &str = "127.0.0.1";
 /// Process 1 is refused when it is changed so; process 0 goes on, and joins with another.
 fn refused(change: impl FnOnce(&mut Settings)) -> (JoinError, String, Vec<String>) {
     let addresses = tcp(2);
-    let first = start(settings(&addresses, 0));
+    let first = start_noting(settings(&addresses, 0));
     let mut wrong = settings(&addresses, 1);
     change(&mut wrong);
     let error = start(wrong).join().unwrap().unwrap_err();
     let second = start(settings(&addresses, 1));
-    let joined = first.join().unwrap().unwrap();
+    let (_, refused) = first.join().unwrap();
     second.join().unwrap().unwrap();
-    (error, addresses[0].to_string(), joined.refused)
+    (error, addresses[0].to_string(), refused)
 }
 
 /// Asserts what either side says.
@@ -75,7 +75,7 @@ fn process_with_another_number_of_processes_is_refused() {
 #[test]
 fn process_of_another_protocol_is_refused_and_refuses() {
     let addresses = tcp(2);
-    let first = start(settings(&addresses, 0));
+    let first = start_noting(settings(&addresses, 0));
     let mut hello = [0xff; HELLO_BYTES];
     hello[..8].copy_from_slice(b"mlstream");
     hello[8..12].copy_from_slice(&[0, 9, 77, 5]);
@@ -87,7 +87,7 @@ fn process_of_another_protocol_is_refused_and_refuses() {
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply[..8], *b"mlstrea\x01");
     start(settings(&addresses, 1)).join().unwrap().unwrap();
-    let refused = first.join().unwrap().unwrap().refused;
+    let (_, refused) = first.join().unwrap();
     let sentence = "it has version 9.8.7 (protocol 9), and this process version 0.1.0 (protocol \
                     1); install the same version for all";
     let expected = format!("a connection from {HERE}: {sentence}");
@@ -122,7 +122,7 @@ fn connect(address: &Address) -> TcpStream {
 fn second_process_with_an_id_is_refused() {
     let addresses = tcp(4);
     let three = addresses[..3].to_vec();
-    let others = [0, 1].map(|process| start(settings(&three, process)));
+    let others = [0, 1].map(|process| start_noting(settings(&three, process)));
     thread::sleep(Duration::from_millis(200));
     let mut same = settings(&three, 1);
     same.addresses[1] = addresses[3].clone();
@@ -133,15 +133,15 @@ fn second_process_with_an_id_is_refused() {
     assert_eq!(error.to_string(), expected);
     assert_eq!(error.exit_code(), 64);
     start(settings(&three, 2)).join().unwrap().unwrap();
-    let [zero, one] = others.map(|thread| thread.join().unwrap().unwrap());
-    assert_eq!(zero.refused, [format!("process 1 from {HERE}: {sentence}")]);
-    assert_eq!(one.refused, [""; 0]);
+    let [zero, one] = others.map(|thread| thread.join().unwrap().1);
+    assert_eq!(zero, [format!("process 1 from {HERE}: {sentence}")]);
+    assert_eq!(one, [""; 0]);
 }
 
 #[test]
 fn process_at_the_place_of_another_is_refused() {
     let addresses = tcp(3);
-    let one = start(settings(&addresses, 1));
+    let one = start_noting(settings(&addresses, 1));
     thread::sleep(Duration::from_millis(100));
     let mut mixed = settings(&addresses, 2);
     mixed.addresses.swap(0, 1);
@@ -158,7 +158,7 @@ fn process_at_the_place_of_another_is_refused() {
     assert_eq!(error.exit_code(), 64);
     let rest = [0, 2].map(|process| start(settings(&addresses, process)));
     assert_eq!(
-        one.join().unwrap().unwrap().refused,
+        one.join().unwrap().1,
         [format!(
             "process 2 from {HERE}: it looks for process 0 here; give all the same addresses, in \
              the same order"

@@ -1,5 +1,6 @@
 //! Clusters of threads that stand for processes.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -60,7 +61,17 @@ pub(crate) fn all(addresses: &[Address]) -> Vec<Settings> {
 
 /// Joins in a thread.
 pub(crate) fn start(settings: Settings) -> JoinHandle<Result<Joined, JoinError>> {
-    thread::spawn(move || join(&settings, &|| false))
+    thread::spawn(move || join(&settings, &|| false, &|_| ()))
+}
+
+/// Joins in a thread, which is expected to succeed; gives also what is told of who was refused.
+pub(crate) fn start_noting(settings: Settings) -> JoinHandle<(Joined, Vec<String>)> {
+    thread::spawn(move || {
+        let refused = RefCell::new(Vec::new());
+        let on_refused = |why: &str| refused.borrow_mut().push(why.to_owned());
+        let joined = join(&settings, &|| false, &on_refused).unwrap();
+        (joined, refused.into_inner())
+    })
 }
 
 /// Joins all, which is expected to succeed.

@@ -11,7 +11,7 @@ use millstream_transport::{
 
 use crate::authority::{Authority, Signed};
 use crate::joining::tls;
-use crate::support::{gather, settings, start, tcp};
+use crate::support::{gather, settings, start, start_noting, tcp};
 
 const SAME: &str = "all processes need the same secret, or certificates of the same authority";
 
@@ -29,15 +29,15 @@ fn with(addresses: &[Address], process: u32, security: &Security) -> Settings {
 /// one that has the same. What process 1 says, and what process 0 has seen.
 fn refused(right: [Security; 2], wrong: &Security) -> (JoinError, String, Vec<String>) {
     let addresses = tcp(2);
-    let zero = start(with(&addresses, 0, &right[0]));
+    let zero = start_noting(with(&addresses, 0, &right[0]));
     let error = start(with(&addresses, 1, wrong))
         .join()
         .unwrap()
         .unwrap_err();
     let one = start(with(&addresses, 1, &right[1]));
-    let joined = zero.join().unwrap().unwrap();
+    let (_, refused) = zero.join().unwrap();
     one.join().unwrap().unwrap();
-    (error, addresses[0].to_string(), joined.refused)
+    (error, addresses[0].to_string(), refused)
 }
 
 fn assert_refused(right: [Security; 2], wrong: &Security, own: &str, others: &[&str]) {
@@ -138,14 +138,14 @@ fn assert_client_refused(signed: impl FnOnce(&Authority) -> Signed, alert: &str,
     let authority = Authority::new();
     let addresses = tcp(2);
     let [zero, one] = [0, 1].map(|process| good(&authority, directory.path(), process));
-    let zero = start(with(&addresses, 0, &zero));
+    let zero = start_noting(with(&addresses, 0, &zero));
     let said = authority.say(&addresses[0], signed(&authority), &[1; HELLO_BYTES]);
     assert_eq!(
         said.unwrap_err().to_string(),
         format!("received fatal alert: {alert}")
     );
     start(with(&addresses, 1, &one)).join().unwrap().unwrap();
-    let refused = zero.join().unwrap().unwrap().refused;
+    let (_, refused) = zero.join().unwrap();
     assert_eq!(refused, [format!("a connection from 127.0.0.1: {reason}")]);
 }
 
@@ -215,7 +215,7 @@ fn trusted_certificate_of_another_process_is_refused_by_who_listens() {
     let authority = Authority::new();
     let addresses = tcp(3);
     let security = [0, 1, 2].map(|process| good(&authority, directory.path(), process));
-    let zero = start(with(&addresses, 0, &security[0]));
+    let zero = start_noting(with(&addresses, 0, &security[0]));
     let signed = authority.sign("process-2.millstream", 2000, 2100);
     let hello = Hello {
         purpose: Purpose::Data,
@@ -240,7 +240,7 @@ fn trusted_certificate_of_another_process_is_refused_by_who_listens() {
     for thread in rest {
         thread.join().unwrap().unwrap();
     }
-    let refused = zero.join().unwrap().unwrap().refused;
+    let (_, refused) = zero.join().unwrap();
     assert_eq!(refused, [format!("process 1 from 127.0.0.1: {OTHER_NAME}")]);
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use millstream_transport::{Address, JoinError, join};
 
-use crate::support::{Running, all, gather, settings, start, tcp, text, unix};
+use crate::support::{Running, all, gather, settings, start, start_noting, tcp, text, unix};
 
 #[test]
 fn process_that_never_starts_is_named() {
@@ -71,7 +71,7 @@ fn interrupt_ends_it_quickly() {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let settings = settings(&tcp(2), 1);
-    let thread = thread::spawn(move || join(&settings, &|| shared.load(Ordering::SeqCst)));
+    let thread = thread::spawn(move || join(&settings, &|| shared.load(Ordering::SeqCst), &|_| ()));
     thread::sleep(Duration::from_millis(50));
     let begin = Instant::now();
     is_interrupted.store(true, Ordering::SeqCst);
@@ -84,17 +84,17 @@ fn interrupt_ends_it_quickly() {
 #[test]
 fn process_that_is_started_again_while_others_wait_is_taken() {
     let addresses = tcp(3);
-    let first = start(settings(&addresses, 0));
+    let first = start_noting(settings(&addresses, 0));
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let dying = settings(&addresses, 1);
-    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst)));
+    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst), &|_| ()));
     thread::sleep(Duration::from_millis(150));
     is_interrupted.store(true, Ordering::SeqCst);
     assert!(dying.join().unwrap().is_err());
     let rest = [1, 2].map(|process| start(settings(&addresses, process)));
-    let joined = first.join().unwrap().unwrap();
-    assert_eq!(joined.refused, [""; 0]);
+    let (joined, refused) = first.join().unwrap();
+    assert_eq!(refused, [""; 0]);
     let running = Running::start(joined);
     let rest = rest.map(|thread| Running::start(thread.join().unwrap().unwrap()));
     rest[0].control.send_all(b"again").unwrap();
@@ -110,7 +110,7 @@ fn process_that_listens_may_be_started_again_too() {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let dying = settings(&addresses, 0);
-    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst)));
+    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst), &|_| ()));
     thread::sleep(Duration::from_millis(150));
     is_interrupted.store(true, Ordering::SeqCst);
     assert!(dying.join().unwrap().is_err());

@@ -120,7 +120,8 @@ fn other_dataflow_is_refused() {
 fn state_without_a_step_is_refused_with_the_way_out() {
     let message = "the recovery store has state of steps that the dataflow doesn't have: \
                    `count` (28 keys) and `input` (2 keys); for each, give its new name as an \
-                   alias (`aliases={\"old\": \"new\"}`), or give its state up (`drop=[\"old\"]`)";
+                   alias (`--alias old=new`, or in Python `aliases={\"old\": \"new\"}`), or give its \
+                   state up (`--drop old`, `drop=[\"old\"]`)";
     let refusal = refusal(&flow(&[]), &Changes::default());
     assert_eq!(refusal, (78, message.to_owned()));
 }

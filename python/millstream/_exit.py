@@ -23,11 +23,13 @@ from millstream.errors import ApiError, ClusterError, StoreError
 
 __all__ = [
     "DRAIN_AT_MOST",
+    "INTERRUPT",
     "LAUNCHED",
     "UsageError",
     "drain_at_signals",
     "end_at_second_interrupt",
     "exit_code_of",
+    "tell_end",
 ]
 
 _USAGE_ERROR = 64
@@ -63,15 +65,15 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except SystemExit:
         raise
     except UsageError as ex:
-        _say(logging.CRITICAL, str(ex))
+        tell_end(logging.CRITICAL, str(ex))
         code = _USAGE_ERROR
     except KeyboardInterrupt:
-        _report(_INTERRUPT)
+        _report(INTERRUPT)
         code = _INTERRUPTED
     except (StoreError, ClusterError, ApiError) as ex:
         _flush_or_abandon_stdout()
         if not (isinstance(ex, ClusterError) and _is_for_another_to_tell(ex)):
-            _say(logging.CRITICAL, str(ex))
+            tell_end(logging.CRITICAL, str(ex))
         code = ex.exit_code
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
         code = _report_failure(ex)
@@ -140,7 +142,7 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
-    _end(signal_number, _INTERRUPT if signal_number == signal.SIGINT else "terminated")
+    _end(signal_number, INTERRUPT if signal_number == signal.SIGINT else "terminated")
 
 
 def _end(signal_number: int, what: str) -> NoReturn:
@@ -151,16 +153,23 @@ def _end(signal_number: int, what: str) -> NoReturn:
     os._exit(_KILLED + signal_number)
 
 
-_INTERRUPT = "interrupted (KeyboardInterrupt)"
+INTERRUPT = "interrupted (KeyboardInterrupt)"
 
 
 def _report(what: str) -> None:
     _flush_or_abandon_stdout()
-    _say(logging.WARNING, what)
+    # The parent says it, once for all processes that it has started.
+    if what != INTERRUPT or LAUNCHED not in os.environ:
+        tell_end(logging.WARNING, what)
 
 
-def _say(level: int, text: str) -> None:
-    """Tell how the command ends, to people or to whoever reads the log."""
+def tell_end(level: int, text: str) -> None:
+    """Tell how the command ends, to people or to whoever reads the log.
+
+    Args:
+        level: How bad that is, for a log.
+        text: How it ends.
+    """
     if logs_json():
         logger.log(level, "%s", text)
     else:

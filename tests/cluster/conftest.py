@@ -84,6 +84,26 @@ def missed(seconds, *missing, refused=None):
     )
 
 
+GONE = "connection (closed|reset)"
+"""Of a process that has ended, in whichever way the system notices."""
+UNHEARD = (
+    r"silent for [\d.]+ s|its host doesn't take data any more|it heard nothing from "
+    "this process for too long|its data stream from this process broke"
+)
+"""Of a process that is cut off or stands still: who notices first tells the other."""
+
+
+def assert_lost(ending, process, reason):
+    """Assert how a process ends that misses another."""
+    code, err = ending
+    expected = (
+        f"millstream: process {process} is lost: ({reason}); all processes stop, and "
+        "must be started again together\n"
+    )
+    assert code == 75
+    assert re.fullmatch(expected, err), err
+
+
 OTHER_AUTHORITY = (
     "another secret, or a certificate of another authority; all processes need the "
     "same secret, or certificates of the same authority"

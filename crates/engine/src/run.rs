@@ -144,9 +144,8 @@ fn run_seen<H: Host>(
     let joined = spans.around_part(Call::new("join"), || {
         let look_up = || caller.interrupted();
         let on_refused = |why: &str| {
-            metrics.tell(Notice::Refused {
-                why: why.to_owned(),
-            })
+            let why = why.to_owned();
+            metrics.tell(Notice::Refused { why });
         };
         Network::join(cluster, workers_each, look_up, on_refused)
     })?;

@@ -402,7 +402,7 @@ class TestParseArgs:
     @pytest.mark.parametrize(
         ("argv", "message"),
         [
-            ([], "the following arguments are required: import_string"),
+            ([], "the following arguments are required: import_string; see `--help`"),
             (["f", "--fast"], "unrecognized arguments: --fast"),
             (["f", "-w"], "argument -w/--workers-per-process: expected one argument"),
             *[
@@ -668,7 +668,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            ([], "the following arguments are required: import_string"),
+            ([], "the following arguments are required: import_string; see `--help`"),
             (
                 ["counting", "-w", "0"],
                 (

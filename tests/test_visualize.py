@@ -364,7 +364,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            ([], "the following arguments are required: import_string"),
+            ([], "the following arguments are required: import_string; see `--help`"),
             (
                 ["nowhere.py"],
                 "can't find a dataflow in `nowhere.py`: there is no such file",

@@ -40,7 +40,10 @@ class ArgumentParser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        raise UsageError(message) from None
+        is_lacking = message.startswith("the following arguments are required")
+        raise UsageError(
+            f"{message}; see `--help`" if is_lacking else message
+        ) from None
 
 
 class _EnvironmentValue(str):

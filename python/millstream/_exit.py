@@ -29,6 +29,7 @@ __all__ = [
     "drain_at_signals",
     "end_at_second_interrupt",
     "exit_code_of",
+    "exit_code_of_failure",
     "tell_end",
 ]
 
@@ -111,7 +112,7 @@ def end_at_second_interrupt() -> None:
 
 
 def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
-    """Let the first SIGTERM or SIGINT drain the run, and the second end the process.
+    """Let SIGTERM, SIGINT or SIGHUP drain the run, and the second end the process.
 
     Sources bring nothing more then; what they have brought is worked off and kept, so
     that the next run with the same store repeats nothing.
@@ -130,8 +131,10 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
         end.daemon = True
         end.start()
 
-    both = (signal.SIGTERM, signal.SIGINT)
-    drained = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
+    # Whoever has launched this process says SIGTERM when its own terminal is gone.
+    hangup = () if LAUNCHED in os.environ else (signal.SIGHUP,)
+    heard = (signal.SIGTERM, signal.SIGINT, *hangup)
+    drained = [each for each in heard if signal.getsignal(each) is not signal.SIG_IGN]
     for number in drained:
         signal.signal(number, begin)
 
@@ -177,18 +180,39 @@ def tell_end(level: int, text: str) -> None:
 
 
 def _report_failure(failure: BaseException) -> int:
-    pipe_is_broken = isinstance(_first_cause(failure), BrokenPipeError)
-    stdout_is_lost = pipe_is_broken and _nobody_reads_stdout()
+    code = exit_code_of_failure(failure)
     _flush_or_abandon_stdout()
-    if stdout_is_lost:
-        return _STDOUT_LOST
-    # Not `traceback.print_exception`: the user may have a hook of their own.
+    if code == _STDOUT_LOST:
+        return code
     failure.with_traceback(_without_own_frames(failure.__traceback__))
-    if logs_json() and sys.excepthook is sys.__excepthook__:
+    if sys.excepthook is not sys.__excepthook__:
+        # A hook of the user's own.
+        sys.excepthook(type(failure), failure, failure.__traceback__)
+    elif logs_json():
         said = "".join(traceback.format_exception_only(failure)).strip()
         logger.critical("%s", said, exc_info=failure)
-        return _USER_CODE_FAILED
-    sys.excepthook(type(failure), failure, failure.__traceback__)
+    elif LAUNCHED in os.environ:
+        # In one piece, as others may fail at the same time and write to the same place.
+        number = os.environ.get("MILLSTREAM_PROCESS_ID")
+        said = "".join(traceback.format_exception(failure))
+        sys.stderr.write(f"millstream: process {number} failed:\n{said}")
+    else:
+        sys.excepthook(type(failure), failure, failure.__traceback__)
+    return code
+
+
+def exit_code_of_failure(failure: BaseException) -> int:
+    """Choose the exit code for what a run raised; asked by the engine, too.
+
+    Args:
+        failure: What was raised, of which the user's own exception may be the cause.
+
+    Returns:
+        The exit code that all processes of the run end with.
+    """
+    pipe_is_broken = isinstance(_first_cause(failure), BrokenPipeError)
+    if pipe_is_broken and _nobody_reads_stdout():
+        return _STDOUT_LOST
     return _USER_CODE_FAILED
 
 

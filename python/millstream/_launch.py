@@ -15,23 +15,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from millstream._engine import inspect_store
+from millstream._engine import Watch, inspect_store
 from millstream._exit import INTERRUPT, LAUNCHED, tell_end
 from millstream._logging import logger
 
-__all__ = ["end_with_parent", "launch"]
+__all__ = ["end_with_parent", "give_up_unless_joined", "launch"]
 
 _USAGE_ERROR = 64
 _PEER_LOST = 75
 _INTERRUPTED = 130
 _KILLED = 128
 """What a shell adds to the number of a signal."""
+_GIVE_UP = signal.SIGHUP
+"""What a parent tells its children by that one of them has ended badly."""
 _LAST_CHANCE = 15.0
 """How many seconds the others may take to end when one has ended badly."""
 _LONGEST_PAUSE = 30.0
@@ -79,6 +81,22 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
+def give_up_unless_joined(watch: Watch) -> None:
+    """Let this process end when its parent says that another one has ended badly.
+
+    Once all have joined, they see that by themselves, and say so.
+
+    Args:
+        watch: What looks at the run of this process.
+    """
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        if not watch.has_joined():
+            sys.exit(_PEER_LOST)
+
+    signal.signal(_GIVE_UP, give_up)
+
+
 def _from(store: Path | None) -> str:
     """What the next run goes on from, as the store says."""
     if store is None:
@@ -115,6 +133,8 @@ class _Run:
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
         self._signal: int | None = None
+        self._given_up: set[int] = set()
+        """Those that were told, or made, to end by what is said of others."""
 
     def wait(self) -> _Ending:
         with TemporaryDirectory(prefix="millstream-") as directory, self._signals():
@@ -172,6 +192,8 @@ class _Run:
             return code
         if -code == self._signal:
             return _KILLED - code
+        if number in self._given_up and -code in (_GIVE_UP, signal.SIGKILL):
+            return _PEER_LOST
         _say(f"process {number} was ended by {signal.Signals(-code).name}")
         return _PEER_LOST
 
@@ -191,14 +213,40 @@ class _Run:
                     # It has joined nobody, so the others only wait for it.
                     return _Ending(code, was_signalled=self._signal is not None)
                 if code != 0:
-                    deadline = deadline or time.monotonic() + _LAST_CHANCE
+                    if deadline is None:
+                        self._give_up(running)
+                        deadline = time.monotonic() + _LAST_CHANCE
                     # What a process says of itself says more than that others miss it.
                     if first_bad in (None, _PEER_LOST):
                         first_bad = code
-            if deadline is not None and time.monotonic() > deadline:
-                for number, child in running.items():
-                    _say(f"process {number} doesn't answer, and is killed")
-                    child.kill()
-                deadline = None
+            if deadline is not None:
+                self._kill_late(running, is_over=time.monotonic() > deadline)
             time.sleep(0.02)
         return _Ending(first_bad or 0, was_signalled=self._signal is not None)
+
+    def _give_up(self, running: Mapping[int, subprocess.Popen[bytes]]) -> None:
+        """Tell those that still wait for one which has ended badly."""
+        for number, child in running.items():
+            self._given_up.add(number)
+            child.send_signal(_GIVE_UP)
+
+    def _kill_late(
+        self, running: Mapping[int, subprocess.Popen[bytes]], *, is_over: bool
+    ) -> None:
+        """Kill those that will not end by themselves, once one has ended badly."""
+        for number, child in running.items():
+            stands_still = _stands_still(child.pid)
+            if is_over or stands_still:
+                what = "stands still" if stands_still else "doesn't answer"
+                _say(f"process {number} {what}, and is killed")
+                child.kill()
+                child.wait()
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a process was stopped by a signal. Only Linux tells."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"

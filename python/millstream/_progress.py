@@ -37,16 +37,13 @@ class _Row:
 
 
 @contextmanager
-def shown_progress(flow: Dataflow) -> Iterator[Watch]:
+def shown_progress(flow: Dataflow, watch: Watch) -> Iterator[None]:
     """Show a table for as long as the block takes.
 
     Args:
         flow: The dataflow.
-
-    Yields:
-        What the engine is to be given.
+        watch: What looks at its run.
     """
-    watch = Watch()
     table = _Table(flow, watch)
     is_over = Event()
 
@@ -57,7 +54,7 @@ def shown_progress(flow: Dataflow) -> Iterator[Watch]:
     painter = Thread(target=show, name="millstream-progress", daemon=True)
     painter.start()
     try:
-        yield watch
+        yield
     finally:
         is_over.set()
         painter.join()

@@ -15,7 +15,7 @@ from millstream._logging import LEVELS, log_to_stderr
 from millstream._progress import shown_progress
 from millstream.dataflow import Dataflow
 
-__all__ = ["add_arguments", "address_of", "begin_to_log", "watched"]
+__all__ = ["add_arguments", "address_of", "begin_to_log", "progress_as_asked"]
 
 _ENABLED = "MILLSTREAM_DATAFLOW_API_ENABLED"
 _PORT = "MILLSTREAM_DATAFLOW_API_PORT"
@@ -130,20 +130,20 @@ def begin_to_log(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def watched(flow: Dataflow, args: argparse.Namespace) -> Iterator[Watch | None]:
+def progress_as_asked(
+    flow: Dataflow, args: argparse.Namespace, watch: Watch
+) -> Iterator[None]:
     """Show the progress of a run, if that was asked for and anybody can see it.
 
     Args:
         flow: The dataflow.
         args: The options.
-
-    Yields:
-        What the engine is to be given.
+        watch: What looks at the run.
     """
     # Several processes of one terminal would write over each other.
     is_first = not args.process_id
     if args.progress and is_first and sys.stderr is not None and sys.stderr.isatty():
-        with shown_progress(flow) as watch:
-            yield watch
+        with shown_progress(flow, watch):
+            yield
     else:
-        yield None
+        yield

@@ -41,7 +41,7 @@ from millstream._arguments import (
 )
 from millstream._arguments import EnvDefault as _EnvDefault
 from millstream._arguments import parse_timedelta as _parse_timedelta
-from millstream._engine import cli_main
+from millstream._engine import Watch, cli_main
 from millstream._exit import (
     DRAIN_AT_MOST,
     LAUNCHED,
@@ -52,7 +52,7 @@ from millstream._exit import (
 from millstream._exit import UsageError as _UsageError
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
-from millstream._launch import end_with_parent, launch
+from millstream._launch import end_with_parent, give_up_unless_joined, launch
 from millstream.cluster import ClusterConfig
 from millstream.errors import InvalidDataflowError
 from millstream.recovery import RecoveryConfig
@@ -349,13 +349,15 @@ def _run(args: argparse.Namespace) -> None:
     if args.processes is not None:
         argv, store = sys.argv[1:], args.recovery_directory
         sys.exit(launch(argv, args.processes, args.restart, store))
+    watch = Watch()
     if LAUNCHED in os.environ:
         end_with_parent()
+        give_up_unless_joined(watch)
     flow = _locate_dataflow(*_prepare_import(args.import_str))
     if args.recovery_directory is not None:
         drain_at_signals(args.drain_timeout)
     try:
-        with _watching.watched(flow, args) as watch:
+        with _watching.progress_as_asked(flow, args, watch):
             cli_main(
                 flow,
                 workers_per_process=args.workers_per_process,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from tests.cluster.conftest import (
     turned,
 )
 from tests.cluster.flows import ENDLESS, EXPECTED, SUMS, lines_in, wait_for_output
-from tests.processes import finished, started
+from tests.processes import TIMEOUT, finished, started
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -97,7 +99,8 @@ def test_launched_processes_show_it_once(cluster):
     )
     assert code == 70
     assert err.count("ValueError: the hundredth") == 1
-    assert err.count("millstream:") == 0
+    assert err.startswith("millstream: process 1 failed:\n")
+    assert err.count("millstream:") == 1
 
 
 def test_ctrl_c_on_one_process_stops_all(cluster):
@@ -133,6 +136,121 @@ def children_of(process):
     """The ids of the processes that a process has started."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
+
+
+LATE = """
+import os
+import sys
+import time
+from pathlib import Path
+
+number = os.environ["MILLSTREAM_PROCESS_ID"]
+Path(f"begun-{number}").touch()
+if number == "2":
+    time.sleep(60)
+"""
+"""What comes before a flow whose last process never joins."""
+
+
+@contextmanager
+def waiting_for_the_last(cluster, flow=LATE + ENDLESS):
+    """Three processes that a command has started, of which the last does not join."""
+    command = ("-m", "millstream.run", cluster.write(flow), "-p", "3")
+    with started(*command, folder=cluster.folder) as process:
+        deadline = time.monotonic() + 20
+        while not all((cluster.folder / f"begun-{n}").exists() for n in range(3)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+
+
+@pytest.mark.parametrize("pause", [0, 1])
+def test_process_that_is_killed_before_it_joins_ends_all(cluster, pause):
+    with waiting_for_the_last(cluster) as process:
+        time.sleep(pause)
+        os.kill(children_of(process)[2], signal.SIGKILL)
+        (ending,) = endings([process], timeout=5)
+    assert ending == (75, "millstream: process 2 was ended by SIGKILL\n")
+
+
+def test_process_that_fails_before_it_joins_ends_all(cluster):
+    late = LATE.replace("    time.sleep(60)", "    time.sleep(1)\n    sys.exit(1 / 0)")
+    with waiting_for_the_last(cluster, late + ENDLESS) as process:
+        ((code, err),) = endings([process], timeout=5)
+    assert code == 70
+    first, *_, last = err.splitlines()
+    assert first == "millstream: process 2 failed:"
+    assert last == "ZeroDivisionError: division by zero"
+    assert err.count("Traceback") == 1
+
+
+def test_launched_process_that_stands_still_is_killed_once_it_is_lost(cluster):
+    flow = cluster.write(ENDLESS)
+    command = ("-m", "millstream.run", flow, "-p", "2", "--peer-timeout", "1")
+    with started(*command, folder=cluster.folder) as process:
+        wait_for_output(cluster, [process])
+        os.kill(children_of(process)[1], signal.SIGSTOP)
+        ((code, err),) = endings([process], timeout=1 + 5)
+    lost, killed = err.splitlines(keepends=True)
+    assert_lost((code, lost), 1, UNHEARD)
+    assert killed == "millstream: process 1 stands still, and is killed\n"
+
+
+BROKEN = """
+import millstream.operators as op
+from millstream.connectors.files import FileSource
+from millstream.connectors.stdio import StdOutSink
+from millstream.dataflow import Dataflow
+
+flow = Dataflow("flow")
+op.output("out", op.input("inp", flow, FileSource("nowhere")), StdOutSink())
+"""
+
+
+def test_what_several_processes_say_at_once_can_be_told_apart(cluster):
+    flow = cluster.write(BROKEN)
+    command = ("-m", "millstream.run", flow, "-p", "3")
+    code, _, err = finished(*command, folder=cluster.folder)
+    assert code == 70
+    start, *reports = re.split(r"(?m)^millstream: process (\d) failed:\n", err)
+    assert start == ""
+    assert reports
+    for number, report in zip(reports[::2], reports[1::2], strict=True):
+        assert number in "012"
+        # Whole, and nothing else.
+        assert report.startswith("Traceback (most recent call last):\n")
+        assert report.count("\nFileNotFoundError: ") == 1
+        assert report.count("\nmillstream.errors.MillstreamRuntimeError: ") == 1
+        assert report.count("Traceback") == 1
+
+
+PRINTS = FAILS.replace('raise ValueError("the hundredth")', "pass").replace(
+    'op.filter("none", up, lambda _: False)', 'op.map("text", up, str)'
+)
+
+
+def test_all_end_alike_when_nobody_reads_their_output(cluster):
+    flow = cluster.write(PRINTS)
+    command = ("-m", "millstream.run", flow, "-p", "2")
+    for _ in range(5):
+        with started(*command, folder=cluster.folder) as process:
+            assert process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(TIMEOUT) == 141
+            assert process.stderr.read() == ""
+
+
+def test_all_hosts_end_alike_when_nobody_reads_the_output_of_one(cluster):
+    flow = cluster.write(PRINTS)
+    with cluster.started(2, flow) as processes:
+        assert processes[0].stdout.readline()
+        processes[0].stdout.close()
+        err = [process.stderr.read() for process in processes]
+        assert [process.wait(TIMEOUT) for process in processes] == [141, 141]
+    assert err[0] == ""
+    said = "millstream: process 0 failed: step `flow.out` failed while calling "
+    assert err[1].startswith(said)
+    assert "BrokenPipeError" in err[1]
 
 
 EXITS = FAILS.replace('raise ValueError("the hundredth")', "raise SystemExit(3)")

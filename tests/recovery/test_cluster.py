@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -91,6 +92,28 @@ def test_signal_to_one_process_drains_all(counting, cluster, number):
     with run(counting, ("1", "2"), PAUSE="0", BATCH="50") as process:
         process.communicate(timeout=60)
     assert written(counting.out) == expected()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("process", [0, 1])
+def test_process_that_waits_for_others_has_nothing_to_drain(
+    counting, cluster, number, process
+):
+    options = ("-r", str(counting.store), "--api", "0", "--log-json")
+    with cluster.started(
+        2, "tests.counting:flow", *options, only=[process], OUT=str(counting.out)
+    ) as (waiting,):
+        # It serves from before it joins.
+        assert "serving" in waiting.stderr.readline()
+        time.sleep(0.2)
+        waiting.send_signal(number)
+        begun = time.monotonic()
+        _, err = waiting.communicate(timeout=10)
+    assert time.monotonic() - begun < 2
+    assert waiting.returncode == 0, err
+    (drained,) = map(json.loads, err.splitlines())
+    assert drained["message"].startswith("drained: ")
+    assert written(counting.out) == []
 
 
 def test_restart_goes_on_from_the_store(counting):

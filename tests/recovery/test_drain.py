@@ -21,7 +21,7 @@ def wait_for_lines(counting, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_signal_drains(counting, number, workers):
     slow = {"PAUSE": "0.005", "BATCH": "5"}

@@ -142,13 +142,14 @@ fn run_seen<H: Host>(
     };
     let spans = Spans::of_run(caller.tracer().as_ref());
     let joined = spans.around_part(Call::new("join"), || {
-        let look_up = || caller.interrupted();
-        let on_refused = |why: &str| {
-            let why = why.to_owned();
-            metrics.tell(Notice::Refused { why });
-        };
-        Network::join(cluster, workers_each, look_up, on_refused)
+        Network::join(cluster, workers_each, &**caller, |delay| {
+            let why = delay.to_string();
+            metrics.tell(Notice::Delayed { why });
+        })
     })?;
+    let Some(joined) = joined else {
+        return Ok(Ending::Drained);
+    };
     let member = Arc::clone(&joined.member);
     metrics.tell(Notice::Joined {
         process: member.place.process,

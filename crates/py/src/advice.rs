@@ -33,9 +33,10 @@ pub(crate) fn of_join(error: &JoinError) -> String {
 fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Workers { .. } => " (`-w`)",
-        Refusal::Distrust(_) | Refusal::WantsSecurity | Refusal::HasSecurity => {
-            " (`--secret-file` or `--tls`)"
-        }
+        Refusal::Distrust(_)
+        | Refusal::WantsSecurity
+        | Refusal::LacksSecurity
+        | Refusal::HasSecurity => " (`--secret-file` or `--tls`)",
         _ => "",
     }
 }

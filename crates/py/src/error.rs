@@ -111,7 +111,19 @@ fn explain_cause(py: Python<'_>, message: String, error: &PyErr) -> Option<(Stri
     let text = format!("{message}\n{}", traceback_of(py, error));
     let exit = error.is_instance_of::<PySystemExit>(py);
     let code = exit.then(|| error.value(py).getattr("code").ok()?.extract().ok());
-    Some((text, code.flatten().unwrap_or(USER_CODE_FAILED)))
+    Some((
+        text,
+        code.flatten()
+            .unwrap_or_else(|| exit_code_of_failure(py, error)),
+    ))
+}
+
+/// What the command line ends with for an exception of the user's.
+fn exit_code_of_failure(py: Python<'_>, error: &PyErr) -> u8 {
+    py.import("millstream._exit")
+        .and_then(|exit| exit.call_method1("exit_code_of_failure", (error.value(py),)))
+        .and_then(|code| code.extract())
+        .unwrap_or(USER_CODE_FAILED)
 }
 
 /// An exception with its traceback, as Python shows them.

@@ -31,6 +31,12 @@ impl Watch {
         Self::default()
     }
 
+    /// Whether all processes have come together.
+    fn has_joined(&self) -> bool {
+        let metrics = self.metrics.get();
+        metrics.is_some_and(|metrics| metrics.phase() != Phase::Joining)
+    }
+
     /// What each step has done on each worker.
     fn steps(&self) -> Vec<Counted> {
         let snapshot = self.metrics.get().map(|metrics| metrics.snapshot());

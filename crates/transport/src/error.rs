@@ -88,6 +88,15 @@ pub enum JoinError {
     Interrupted,
 }
 
+/// Why a process waits for others longer than usual. It is no failure yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delay {
+    /// Someone was refused, who may be mended and come again: who, and why.
+    Refused(String),
+    /// These have not come for a while.
+    Missing(Vec<Missing>),
+}
+
 /// Who never came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -157,6 +166,8 @@ pub enum Refusal {
     Distrust(String),
     /// It listens with security, and this process has none.
     WantsSecurity,
+    /// It connects without security, and this process wants it.
+    LacksSecurity,
     /// It connects with security, and this process has none.
     HasSecurity,
     /// It is no process of a cluster.
@@ -239,6 +250,10 @@ impl fmt::Display for Refusal {
                 "it wants TLS, and this process has neither certificates nor a secret; give all \
                  the same",
             ),
+            Self::LacksSecurity => formatter.write_str(
+                "it has neither certificates nor a secret, and this process wants TLS; give all \
+                 the same",
+            ),
             Self::HasSecurity => formatter.write_str(
                 "it speaks TLS, and this process has neither certificates nor a secret; give all \
                  the same",
@@ -263,11 +278,22 @@ impl fmt::Display for Absence {
     }
 }
 
+impl fmt::Display for Delay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => {
+                write!(formatter, "refused {why} (still waiting for all to join)")
+            }
+            Self::Missing(missing) => write!(formatter, "still waiting for {}", listed(missing)),
+        }
+    }
+}
+
 fn count(number: u32, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> String {
+fn listed(missing: &[Missing]) -> String {
     let listed: Vec<_> = missing
         .iter()
         .map(|missing| {
@@ -279,10 +305,14 @@ fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> Stri
             format!("process {process} at {address} ({cause})")
         })
         .collect();
+    listed.join(", ")
+}
+
+fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> String {
     let mut sentence = format!(
         "not all processes of the cluster came within {} s: missing {}",
         waited.as_secs_f64(),
-        listed.join(", ")
+        listed(missing)
     );
     // Of those who are missing it is said already why.
     let is_new = |text: &&String| {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, recv, sockopt};
 
 use crate::address::Address;
 
@@ -107,6 +107,14 @@ impl Socket {
         sockopt::set_tcp_keepidle(stream, pause)?;
         sockopt::set_tcp_keepintvl(stream, pause)?;
         Ok(sockopt::set_socket_keepalive(stream, true)?)
+    }
+
+    /// Whether what comes first is this. Waits for that much, as a read does, and leaves it there.
+    pub(crate) fn begins_with<const N: usize>(&self, start: &[u8; N]) -> bool {
+        let mut seen = [0; N];
+        let flags = RecvFlags::PEEK | RecvFlags::WAITALL;
+        let count = recv(self, &mut seen[..], flags).map_or(0, |(count, _)| count);
+        count == N && seen == *start
     }
 
     pub(crate) fn set_nonblocking(&self, is_nonblocking: bool) -> io::Result<()> {

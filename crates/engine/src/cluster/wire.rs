@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use millstream_threads::Panic;
 use millstream_transport::{
-    ControlHandle, Guarded, PeerEvent, PeerEventKind, ProcessIndex, Settings, join,
+    ControlHandle, Delay, Guarded, JoinError, PeerEvent, PeerEventKind, ProcessIndex, Settings,
+    join,
 };
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
@@ -20,6 +21,7 @@ use crate::encoding::{decode, encode};
 use crate::error::Error;
 use crate::host::Host;
 use crate::metrics::Traffic;
+use crate::run::Caller;
 
 /// Something that came from a process.
 pub(crate) type Mail = (usize, Arrived);
@@ -88,27 +90,31 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Joins a cluster; `look_up` says now and then whether to go on, and `on_refused` hears who
-    /// was refused, and why.
+    /// Joins a cluster; none if the run is to drain before it has begun. `on_delay` hears why
+    /// that takes long.
     pub(crate) fn join<H: Host>(
         settings: &Settings,
         workers_each: usize,
-        look_up: impl Fn() -> Result<(), H::Error>,
-        on_refused: impl Fn(&str),
-    ) -> Result<Self, Error<H>> {
+        caller: &dyn Caller<H>,
+        on_delay: impl Fn(Delay),
+    ) -> Result<Option<Self>, Error<H>> {
         let interrupted = Mutex::new(None);
-        let is_interrupted = || match look_up() {
-            Ok(()) => false,
+        let is_interrupted = || match caller.interrupted() {
+            Ok(()) => caller.drains(),
             Err(error) => {
                 *interrupted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 true
             }
         };
-        let joined = join(settings, &is_interrupted, &on_refused).map_err(|error| {
-            let interrupted = interrupted.lock();
-            let interrupted = interrupted.unwrap_or_else(PoisonError::into_inner).take();
-            interrupted.map_or(Error::Join(error), Error::Interrupted)
-        })?;
+        let joined = match join(settings, &is_interrupted, &on_delay) {
+            Ok(joined) => joined,
+            Err(JoinError::Interrupted) => {
+                let interrupted = interrupted.into_inner();
+                let error = interrupted.unwrap_or_else(PoisonError::into_inner);
+                return error.map_or(Ok(None), |error| Err(Error::Interrupted(error)));
+            }
+            Err(error) => return Err(Error::Join(error)),
+        };
         let (sender, inbox) = channel();
         let arrivals = sender.clone();
         let handle = joined
@@ -128,11 +134,11 @@ impl Network {
             processes: settings.addresses.len(),
             workers_each,
         };
-        Ok(Self {
+        Ok(Some(Self {
             member: Arc::new(Member::new(place, wire, joined.severer)),
             sockets: joined.data,
             inbox,
-        })
+        }))
     }
 }
 

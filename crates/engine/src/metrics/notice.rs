@@ -7,9 +7,9 @@ use crate::run::Ending;
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Another process doesn't go with this one, which goes on waiting for one that does.
-    Refused {
-        /// Who, and why.
+    /// The processes are not together yet.
+    Delayed {
+        /// Why not.
         why: String,
     },
     /// All processes have come together.
@@ -45,16 +45,14 @@ pub enum Notice {
 impl Notice {
     /// Whether somebody may have to do something about it.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::StoreWaits { .. })
+        matches!(self, Self::Delayed { .. } | Self::StoreWaits { .. })
     }
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { why } => {
-                write!(f, "refused {why} (still waiting for all to join)")
-            }
+            Self::Delayed { why } => f.write_str(why),
             Self::Joined { process, processes } => {
                 write!(f, "joined as process {process} of {processes}")
             }

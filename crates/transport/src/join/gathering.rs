@@ -12,7 +12,7 @@ use millstream_threads::panic_point;
 
 use crate::channel::Channel;
 use crate::clock;
-use crate::error::{Absence, JoinError, Missing, Refusal};
+use crate::error::{Absence, Delay, JoinError, Missing, Refusal};
 use crate::identity::ProcessIndex;
 use crate::join::greeting::{Arrival, Manners, Miss, Turned};
 use crate::join::table::{Guest, Seat, Seated};
@@ -36,7 +36,7 @@ pub(super) struct Gathering<'a> {
     absences: BTreeMap<ProcessIndex, Absence>,
     refused_since: BTreeMap<ProcessIndex, Instant>,
     turned: Vec<String>,
-    on_refused: &'a dyn Fn(&str),
+    on_delay: &'a dyn Fn(Delay),
 }
 
 impl<'a> Gathering<'a> {
@@ -45,7 +45,7 @@ impl<'a> Gathering<'a> {
         manners: Arc<Manners>,
         events: Sender<Event>,
         is_stopped: Arc<AtomicBool>,
-        on_refused: &'a dyn Fn(&str),
+        on_delay: &'a dyn Fn(Delay),
     ) -> Self {
         Self {
             settings,
@@ -59,7 +59,7 @@ impl<'a> Gathering<'a> {
             absences: BTreeMap::new(),
             refused_since: BTreeMap::new(),
             turned: Vec::new(),
-            on_refused,
+            on_delay,
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Gathering<'a> {
                 .insert(seat.peer, Absence::Refused(why.clone()));
         }
         if self.turned.len() < REMEMBERED && !self.turned.contains(&sentence) {
-            (self.on_refused)(&sentence);
+            (self.on_delay)(Delay::Refused(sentence.clone()));
             self.turned.push(sentence);
         }
     }
@@ -244,8 +244,21 @@ impl<'a> Gathering<'a> {
         })
     }
 
-    /// Who is missing.
+    /// The error of having waited in vain.
     pub(super) fn never_came(&self) -> JoinError {
+        JoinError::NeverCame {
+            waited: self.settings.limits.deadline,
+            missing: self.missing(),
+            refused: self.turned.clone(),
+        }
+    }
+
+    /// Tells who is missing.
+    pub(super) fn tell_missing(&self) {
+        (self.on_delay)(Delay::Missing(self.missing()));
+    }
+
+    fn missing(&self) -> Vec<Missing> {
         // Who waits for others is to blame only if nobody else is.
         let is_all_here = self.seats.values().all(Seat::is_taken);
         let missing = self.seats.values().filter(|seat| {
@@ -268,11 +281,7 @@ impl<'a> Gathering<'a> {
                 cause,
             })
         });
-        JoinError::NeverCame {
-            waited: self.settings.limits.deadline,
-            missing: missing.collect(),
-            refused: self.turned.clone(),
-        }
+        missing.collect()
     }
 
     /// Everyone.

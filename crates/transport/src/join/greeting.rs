@@ -103,10 +103,15 @@ impl Manners {
             let from = from.clone();
             Some(Turned { process, from, why })
         };
+        // A process that has none yet is no stranger, and somebody will look for it.
+        let is_plain = self.credentials.is_some() && socket.begins_with(&MAGIC);
         let channel = match self.secure(Arc::clone(&socket)) {
             Ok(channel) => channel,
             Err(error) => {
                 drain(&socket);
+                if is_plain {
+                    return Err(turned(None, Refusal::LacksSecurity));
+                }
                 let why = distrust(&error).filter(|why| *why != Distrust::NoTls);
                 return Err(why.and_then(|why| turned(None, Refusal::Distrust(why.to_string()))));
             }

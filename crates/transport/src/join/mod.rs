@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::channel::Channel;
 use crate::clock;
 use crate::control::{Control, ControlPart};
-use crate::error::JoinError;
+use crate::error::{Delay, JoinError};
 use crate::guard::{DataLink, Guarded, Severer};
 use crate::identity::{ProcessIndex, RunId};
 use crate::listener::Listener;
@@ -34,6 +34,9 @@ use table::Seated;
 
 /// How often to see whether to stop.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How long to wait until that is told.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What happens while processes gather.
 enum Event {
@@ -66,13 +69,13 @@ pub struct Joined {
 
 /// Waits until all processes of the cluster are there, and connected to each other.
 ///
-/// Returns soon after `is_interrupted` is true, or the deadline is over. Who is refused in the
-/// meantime may be mended and come again, so that is no failure; `on_refused` is told who, and why,
-/// once for each and not more than a few times.
+/// Returns soon after `is_interrupted` is true, or the deadline is over. `on_delay` is told
+/// of who is refused meanwhile, once for each and not more than a few times, and after some seconds
+/// of who is missing.
 pub fn join(
     settings: &Settings,
     is_interrupted: &dyn Fn() -> bool,
-    on_refused: &dyn Fn(&str),
+    on_delay: &dyn Fn(Delay),
 ) -> Result<Joined, JoinError> {
     settings.check()?;
     check_exposure(&settings.addresses, &settings.security, settings.insecure)?;
@@ -81,7 +84,9 @@ pub fn join(
         JoinError::System(io::Error::other("the system has no random numbers to give"))
     })?;
     let manners = Arc::new(Manners::new(settings, run, credentials));
-    let until = clock::now() + settings.limits.deadline;
+    let begun = clock::now();
+    let until = begun + settings.limits.deadline;
+    let mut is_told = false;
     let (sender, events) = mpsc::channel();
     let is_stopped = Arc::new(AtomicBool::new(false));
     let mut gathering = Gathering::new(
@@ -89,7 +94,7 @@ pub fn join(
         Arc::clone(&manners),
         sender.clone(),
         Arc::clone(&is_stopped),
-        on_refused,
+        on_delay,
     );
     let _gate = Gate::open(settings, &is_stopped, move |listener, is_stopped| {
         accept::run(&listener, &manners, &sender, is_stopped);
@@ -105,6 +110,10 @@ pub fn join(
         }
         if now >= until {
             return Err(gathering.never_came());
+        }
+        if !is_told && now >= begun + PATIENCE {
+            gathering.tell_missing();
+            is_told = true;
         }
         take_events(&mut gathering, &events).map_err(JoinError::System)?;
         gathering.tell_ready();

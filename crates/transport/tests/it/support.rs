@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millstream_transport::{
-    Address, ClusterId, ControlHandle, Fingerprint, Guarded, JoinError, Joined, PeerEvent,
+    Address, ClusterId, ControlHandle, Delay, Fingerprint, Guarded, JoinError, Joined, PeerEvent,
     PeerEventKind, ProcessIndex, Settings, Severer, join,
 };
 
@@ -68,8 +68,12 @@ pub(crate) fn start(settings: Settings) -> JoinHandle<Result<Joined, JoinError>>
 pub(crate) fn start_noting(settings: Settings) -> JoinHandle<(Joined, Vec<String>)> {
     thread::spawn(move || {
         let refused = RefCell::new(Vec::new());
-        let on_refused = |why: &str| refused.borrow_mut().push(why.to_owned());
-        let joined = join(&settings, &|| false, &on_refused).unwrap();
+        let on_delay = |delay| {
+            if let Delay::Refused(why) = delay {
+                refused.borrow_mut().push(why);
+            }
+        };
+        let joined = join(&settings, &|| false, &on_delay).unwrap();
         (joined, refused.into_inner())
     })
 }

@@ -89,7 +89,10 @@ fn process_without_a_secret_is_refused() {
         [right.clone(), right],
         &Security::None,
         "it wants TLS, and this process has neither certificates nor a secret; give all the same",
-        &[],
+        &[
+            "a connection from 127.0.0.1: it has neither certificates nor a secret, and this \
+           process wants TLS; give all the same",
+        ],
     );
 }
 

@@ -4,12 +4,12 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream_transport::{Address, JoinError, join};
+use millstream_transport::{Address, Delay, JoinError, join};
 
 use crate::support::{Running, all, gather, settings, start, start_noting, tcp, text, unix};
 
@@ -64,6 +64,27 @@ fn process_that_waits_for_another_is_not_blamed() {
     );
     assert!(hidden.join().unwrap().is_err());
     assert!(two.join().unwrap().is_err());
+}
+
+#[test]
+fn who_is_missing_is_told_after_a_while_and_once() {
+    let addresses = tcp(2);
+    let mut settings = settings(&addresses, 0);
+    settings.limits.deadline = Duration::from_millis(5_500);
+    let (sender, delays) = mpsc::channel();
+    let begin = Instant::now();
+    let thread = thread::spawn(move || {
+        let on_delay = |delay: Delay| sender.send((Instant::now(), delay.to_string())).unwrap();
+        join(&settings, &|| false, &on_delay)
+    });
+    assert!(thread.join().unwrap().is_err());
+    let [(told, sentence)] = delays.iter().collect::<Vec<_>>().try_into().unwrap();
+    assert!(told - begin >= Duration::from_secs(5));
+    let expected = format!(
+        "still waiting for process 1 at {} (it has not come)",
+        addresses[1]
+    );
+    assert_eq!(sentence, expected);
 }
 
 #[test]

@@ -495,7 +495,20 @@ def test_configurations_can_be_read_and_not_changed():
         ),
         *(
             (lambda text=text: JaegerConfig("a", text), ValueError, f"got {text!r}")
-            for text in ("", "here:port", "here:65536", "here:", "udp://here", "a b:1")
+            for text in (
+                *(
+                    "",
+                    "here",
+                    "here:port",
+                    "here:65536",
+                    "here:",
+                    "a b:1",
+                    "h\0:1",
+                    "-:1",
+                ),
+                *("udp://here", "http://me:secret@here:1", "http://[::1]x:1"),
+                "http://here:1?x",
+            )
         ),
         (
             lambda: OtlpTracingConfig("a", None, "half"),

@@ -12,25 +12,24 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from threading import Thread, Timer
 from types import FrameType, TracebackType
 from typing import NoReturn
 
 from millstream._engine import drain
-from millstream._logging import logger, logs_json
+from millstream._logging import last_words, logs_json
 from millstream.errors import ApiError, ClusterError, StoreError
 
 __all__ = [
     "DRAIN_AT_MOST",
-    "INTERRUPT",
     "LAUNCHED",
     "UsageError",
     "drain_at_signals",
     "end_at_second_interrupt",
     "exit_code_of",
     "exit_code_of_failure",
-    "tell_end",
 ]
 
 _USAGE_ERROR = 64
@@ -66,15 +65,15 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except SystemExit:
         raise
     except UsageError as ex:
-        tell_end(logging.CRITICAL, str(ex))
+        _tell(logging.CRITICAL, str(ex))
         code = _USAGE_ERROR
     except KeyboardInterrupt:
-        _report(INTERRUPT)
+        _report(_INTERRUPT)
         code = _INTERRUPTED
     except (StoreError, ClusterError, ApiError) as ex:
         _flush_or_abandon_stdout()
         if not (isinstance(ex, ClusterError) and _is_for_another_to_tell(ex)):
-            tell_end(logging.CRITICAL, str(ex))
+            _tell(logging.CRITICAL, str(ex))
         code = ex.exit_code
     except BaseException as ex:  # noqa: BLE001 # Whatever the user's code raises.
         code = _report_failure(ex)
@@ -91,6 +90,8 @@ def _is_for_another_to_tell(error: ClusterError) -> bool:
     """Whether another process, of those that have one standard error, says the same."""
     if LAUNCHED not in os.environ or error.process is None:
         return False
+    if error.exit_code == _INTERRUPTED:
+        return not _tells_of_signals()
     if not error.is_loss:
         # Whoever has failed says so itself.
         return True
@@ -145,7 +146,7 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
-    _end(signal_number, INTERRUPT if signal_number == signal.SIGINT else "terminated")
+    _end(signal_number, _INTERRUPT if signal_number == signal.SIGINT else "terminated")
 
 
 def _end(signal_number: int, what: str) -> NoReturn:
@@ -156,27 +157,36 @@ def _end(signal_number: int, what: str) -> NoReturn:
     os._exit(_KILLED + signal_number)
 
 
-INTERRUPT = "interrupted (KeyboardInterrupt)"
+_INTERRUPT = "interrupted (KeyboardInterrupt)"
 
 
 def _report(what: str) -> None:
     _flush_or_abandon_stdout()
-    # The parent says it, once for all processes that it has started.
-    if what != INTERRUPT or LAUNCHED not in os.environ:
-        tell_end(logging.WARNING, what)
+    if _tells_of_signals():
+        _tell(logging.WARNING, what)
 
 
-def tell_end(level: int, text: str) -> None:
-    """Tell how the command ends, to people or to whoever reads the log.
+def _tells_of_signals() -> bool:
+    """Whether to say that a signal ends this process: of several, the first says it."""
+    if LAUNCHED not in os.environ:
+        return True
+    return os.environ.get("MILLSTREAM_PROCESS_ID") == "0"
 
-    Args:
-        level: How bad that is, for a log.
-        text: How it ends.
-    """
+
+def _tell(level: int, text: str) -> None:
+    """Tell how the command ends, to people or to whoever reads the log."""
     if logs_json():
-        logger.log(level, "%s", text)
+        last_words(level, text)
     else:
-        sys.stderr.write(f"millstream: {text}\n")
+        _write(f"millstream: {text}\n")
+
+
+def _write(text: str) -> None:
+    # If nobody can hear it, the exit code still says what there is to say.
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 def _report_failure(failure: BaseException) -> int:
@@ -189,16 +199,22 @@ def _report_failure(failure: BaseException) -> int:
         # A hook of the user's own.
         sys.excepthook(type(failure), failure, failure.__traceback__)
     elif logs_json():
-        said = "".join(traceback.format_exception_only(failure)).strip()
-        logger.critical("%s", said, exc_info=failure)
+        last_words(logging.CRITICAL, _sentence(failure), failure)
     elif LAUNCHED in os.environ:
         # In one piece, as others may fail at the same time and write to the same place.
         number = os.environ.get("MILLSTREAM_PROCESS_ID")
         said = "".join(traceback.format_exception(failure))
-        sys.stderr.write(f"millstream: process {number} failed:\n{said}")
+        _write(f"millstream: process {number} failed:\n{said}")
     else:
         sys.excepthook(type(failure), failure, failure.__traceback__)
     return code
+
+
+def _sentence(failure: BaseException) -> str:
+    if isinstance(failure, SyntaxError):
+        # Its text has the line of code as well.
+        return f"{type(failure).__name__}: {failure.msg}"
+    return "".join(traceback.format_exception_only(failure)).strip()
 
 
 def exit_code_of_failure(failure: BaseException) -> int:

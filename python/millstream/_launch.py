@@ -9,7 +9,6 @@ themselves; with a recovery store the parent can then start all of them again.
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import signal
 import subprocess
@@ -22,14 +21,13 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 
 from millstream._engine import Watch, inspect_store
-from millstream._exit import INTERRUPT, LAUNCHED, tell_end
+from millstream._exit import LAUNCHED
 from millstream._logging import logger
 
 __all__ = ["end_with_parent", "give_up_unless_joined", "launch"]
 
 _USAGE_ERROR = 64
 _PEER_LOST = 75
-_INTERRUPTED = 130
 _KILLED = 128
 """What a shell adds to the number of a signal."""
 _GIVE_UP = signal.SIGHUP
@@ -55,8 +53,6 @@ def launch(
     """
     for attempt in range(restarts + 1):
         ending = _Run(argv, processes, attempt).wait()
-        if ending.code == _INTERRUPTED:
-            tell_end(logging.WARNING, INTERRUPT)
         if ending.code != _PEER_LOST or ending.was_signalled:
             return ending.code
         if attempt == restarts:

@@ -12,6 +12,7 @@ from typing import TextIO
 __all__ = [
     "LEVELS",
     "TRACE",
+    "last_words",
     "log_to_stderr",
     "log_to_stdout",
     "logger",
@@ -35,8 +36,10 @@ def log_to_stderr(level: str, *, as_json: bool) -> None:
         level: The least level that is written.
         as_json: Whether each line is a JSON object.
     """
+    global _json_handler  # noqa: PLW0603 # There is one standard error.
     handler = _OptionHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if as_json else _LineFormatter())
+    _json_handler = handler if as_json else None
     _log_to(handler, level)
 
 
@@ -58,7 +61,24 @@ def log_to_stdout(level: int) -> None:
 
 def logs_json() -> bool:
     """Whether standard error is for programs, as an option of the command line says."""
-    return any(isinstance(each.formatter, _JsonFormatter) for each in logger.handlers)
+    return _json_handler is not None
+
+
+def last_words(level: int, text: str, failure: BaseException | None = None) -> None:
+    """Write what a run ends with as JSON, if standard error is for that.
+
+    No level hides it, and nothing that the user's code has set up for `logging`.
+
+    Args:
+        level: How bad it is.
+        text: How the run ends.
+        failure: What was raised.
+    """
+    if _json_handler is None:
+        return
+    raised = failure and (type(failure), failure, failure.__traceback__)
+    entry = logger.makeRecord(logger.name, level, "", 0, "%s", (text,), raised or None)
+    _json_handler.handle(entry)
 
 
 def _log_to(handler: logging.Handler, level: str | int) -> None:
@@ -69,6 +89,9 @@ def _log_to(handler: logging.Handler, level: str | int) -> None:
 
 class _OptionHandler(logging.StreamHandler[TextIO]):
     """What an option of the command line asks for."""
+
+
+_json_handler: _OptionHandler | None = None
 
 
 class _StdoutHandler(logging.StreamHandler[TextIO]):

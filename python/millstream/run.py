@@ -7,14 +7,14 @@ This module finds it, hands it to the engine, and tells the shell how it went:
 |---|---|
 | 0 | the dataflow ran to its end, or was drained |
 | 64 | the command line, a variable, the import string or the dataflow is wrong |
-| 70 | the user's code failed; the traceback is on standard error |
+| 70 | the user's code failed; the traceback is on standard error (see `--log-json`) |
 | 72 | the recovery store was written by a later version |
 | 73 | the recovery store is in use by another run |
 | 74 | the recovery store can't be read or written |
 | 75 | another process of the cluster is lost, or didn't come |
 | 76 | the recovery store is damaged or not there, or doesn't know an output |
 | 78 | the recovery store doesn't go with the dataflow, or its classes of state |
-| 130 | interrupted by Ctrl-C; 143 if by SIGTERM |
+| 130 | interrupted by Ctrl-C; 143 if by SIGTERM, 129 if by SIGHUP |
 | 141 | nobody reads standard output any more |
 
 A mistake in how the command was called, and a dataflow that can't run at all, get one

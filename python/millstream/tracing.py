@@ -12,8 +12,8 @@ them.
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from typing_extensions import final, override
 
@@ -40,6 +40,10 @@ _LEVELS = {
     "DEBUG": logging.DEBUG,
     "TRACE": TRACE,
 }
+_COLLECTOR = re.compile(
+    r"(?P<scheme>https?://)?(\w[\w.-]*|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?",
+    re.ASCII | re.IGNORECASE,
+)
 _PATIENCE = 5.0
 """For how many seconds to wait for a collector."""
 
@@ -298,14 +302,10 @@ def _is_collector(address: str) -> bool:
         >>> [_is_collector(text) for text in ("", "ftp://here", "here:port", "a b")]
         [False, False, False, False]
     """
-    try:
-        parts = urlsplit(address if "://" in address else f"http://{address}")
-        # An address ends in no colon; it is a port that was forgotten.
-        is_place = bool(parts.hostname) and parts.port != 0 and parts.netloc[-1] != ":"
-    except ValueError:  # The port is no number, or too large.
+    found = _COLLECTOR.fullmatch(address)
+    if found is None or not (found["scheme"] or found["port"]):
         return False
-    is_one_word = not any(character.isspace() for character in address)
-    return is_place and is_one_word and parts.scheme in ("http", "https")
+    return found["port"] is None or 0 < int(found["port"]) < 1 << 16
 
 
 def _checked(is_fine: bool, value: _T, rule: str) -> _T:  # noqa: FBT001

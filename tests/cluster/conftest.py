@@ -70,13 +70,17 @@ def endings(processes, timeout=30):
 ABSENT = re.compile(r"\((it has not come|can't reach it: .*)\)$")
 
 
+LATE = "`--join-timeout`"
+SECURITY = "`--secret-file`, `--tls`"
+
+
 def missed(seconds, *missing, refused=None):
     """What a process says when others didn't come in time."""
-    more = "" if refused is None else f"; refused: {refused}"
+    more = "" if refused is None else f"; refused: {refused} (see {LATE}, {SECURITY})"
     if not more and any(ABSENT.search(each) for each in missing):
         more = (
             "; start all of them within that time, with the same addresses "
-            "(`--join-timeout`)"
+            f"(see {LATE})"
         )
     return (
         f"millstream: not all processes of the cluster came within {seconds} s: "
@@ -123,7 +127,7 @@ def distrust(cluster, seconds):
     )
     not_joined = (
         f"millstream: can't join process 0 at {cluster.address(0)}: it has "
-        f"{OTHER_AUTHORITY} (`--secret-file` or `--tls`)\n"
+        f"{OTHER_AUTHORITY} (see {SECURITY})\n"
     )
     gave_up = missed(seconds, missing, refused=refused)
     return [(75, turned(refused) + gave_up), (64, not_joined)]

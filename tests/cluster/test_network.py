@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.cluster.conftest import HERE, UNHEARD, assert_lost, endings
+from tests.cluster.conftest import GONE, HERE, UNHEARD, assert_lost, endings
 from tests.cluster.flows import (
     ENDLESS,
     EXPECTED,
@@ -151,7 +151,7 @@ def test_one_connection_that_is_cut_is_noticed(
         ended = endings(processes)
     assert time.monotonic() - begun < 2 + 6
     for process, ending in enumerate(ended):
-        assert_lost(ending, 1 - process, f"{UNHEARD}|{NO_WAY}")
+        assert_lost(ending, 1 - process, f"{UNHEARD}|{NO_WAY}|{GONE}")
 
 
 def test_network_without_a_secret_is_refused(cluster, network):

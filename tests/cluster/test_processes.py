@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.conftest import (
     GONE,
+    LATE,
     UNHEARD,
     assert_lost,
     distrust,
@@ -129,7 +130,8 @@ def test_launched_processes_are_interrupted_once(cluster, one):
         interrupted = children_of(process)[1] if one else process.pid
         os.kill(interrupted, signal.SIGINT)
         ended = endings([process], timeout=5)
-    assert ended == [(130, "millstream: interrupted (KeyboardInterrupt)\n")]
+    told = "process 1 was interrupted" if one else "interrupted (KeyboardInterrupt)"
+    assert ended == [(130, f"millstream: {told}\n")]
 
 
 def children_of(process):
@@ -356,6 +358,40 @@ def test_other_code_is_refused(cluster):
     assert ended == [(78, told + missed(2, missing)), (78, not_joined)]
 
 
+def test_who_is_missing_and_who_is_wrong_are_told_with_their_options(cluster):
+    flow = cluster.write(SUMS)
+    options = ("--join-timeout", "2")
+    with (
+        cluster.started(3, flow, "-w", "2", *options, only=[0]) as first,
+        cluster.started(3, flow, *options, only=[1]) as second,
+    ):
+        ended = endings([*first, *second], timeout=2 + 6)
+    told = "it has 1 worker, and this process 2; give all as many"
+    wrong = f"process 1 at {cluster.address(1)} ({told})"
+    absent = f"process 2 at {cluster.address(2)} (it has not come)"
+    told = turned(f"process 1 from this host: {told}")
+    see = f"(see {LATE}, `--workers-per-process`)"
+    gave_up = missed(2, wrong, absent).replace(f"(see {LATE})", see)
+    assert ended[0] == (64, told + gave_up)
+    assert ended[1][0] == 64
+
+
+def test_who_is_refused_and_wanted_by_others_says_so(cluster):
+    flow = cluster.write(SUMS)
+    with (
+        cluster.started(3, flow, "-w", "2", "--join-timeout", "3", only=[0]) as wrong,
+        cluster.started(3, flow, "--join-timeout", "3", only=[1, 2]) as right,
+    ):
+        ended = endings([*wrong, *right], timeout=3 + 6)
+    assert [code for code, _ in ended] == [64, 64, 64]
+    said = (
+        f"can't join process 0 at {cluster.address(0)}: it has 2 workers, and this "
+        "process 1; give all as many (still waiting for all to join)"
+    )
+    for _, err in ended[1:]:
+        assert err.splitlines()[0] == said
+
+
 def test_other_number_of_workers_is_told_at_once_and_can_be_mended(cluster):
     flow = cluster.write(SUMS)
     with cluster.started(2, flow, "-w", "2", only=[0]) as first:
@@ -364,7 +400,8 @@ def test_other_number_of_workers_is_told_at_once_and_can_be_mended(cluster):
         expected = "it has 2 workers, and this process 1; give all as many"
         address = cluster.address(0)
         assert code == 64
-        not_joined = f"can't join process 0 at {address}: {expected} (`-w`)"
+        see = "(see `--workers-per-process`)"
+        not_joined = f"can't join process 0 at {address}: {expected} {see}"
         assert err == f"millstream: {not_joined}\n"
         told = "it has 1 worker, and this process 2; give all as many"
         told = turned(f"process 1 from this host: {told}")
@@ -435,4 +472,8 @@ def test_item_that_cannot_be_pickled_names_its_step(cluster):
         ended = endings(processes)
     assert [code for code, _ in ended] == [70, 70]
     for _, err in ended:
-        assert "step `flow.spread` failed while taking items from one process" in err
+        said = (
+            "step `flow.spread` failed while taking items from one process to another "
+            "(they must be picklable) on worker "
+        )
+        assert said in err

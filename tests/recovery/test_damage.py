@@ -24,7 +24,7 @@ from millstream.recovery import (
 )
 from millstream.testing import TestingSink, TestingSource, run_main
 
-from tests.recovery.refusals import LACKS, NO_DIRECTORY, NO_STORE
+from tests.recovery.refusals import LACKS, MAKES_A_STORE, NO_DIRECTORY, NO_STORE
 
 
 def totals(items, out):
@@ -72,7 +72,7 @@ def test_errors_have_types(tmp_path):
     for directory, message in ((missing, NO_DIRECTORY), (empty, NO_STORE)):
         error = outcome(directory)
         assert isinstance(error, NoPartitionsError)
-        assert str(error) == message.format(directory)
+        assert str(error) == message.format(directory) + MAKES_A_STORE
         assert error.exit_code == 76
 
 

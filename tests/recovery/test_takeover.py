@@ -23,15 +23,16 @@ STANDS_FOR = 5
 """How many seconds a run must have stood still for another to take its store."""
 
 IN_USE = (
-    "millstream: the recovery store is in use by generation 1, which is still writing "
-    "to it; stop that execution first, or use another store\n"
+    "millstream: the recovery store is in use by another run (generation 1), which is "
+    "still writing to it; stop that one first, or use another store\n"
 )
 # Which of the two says it depends on who looks first, the writer or the heartbeat.
 TAKEN_OVER = (
     r"millstream: This run may no longer write to `.+`: another run has taken the "
     r"store over \(generation \d+; ours is 1\)\.\n"
-    r"|millstream: this execution is generation 1, and generation \d+ has taken its "
-    r"recovery store over, as it seemed to have stopped; nothing more was written\n"
+    r"|millstream: another run \(generation \d+\) has taken the recovery store of this "
+    r"one \(generation 1\) over, as it seemed to have stopped; nothing more was "
+    r"written\n"
 )
 
 

@@ -52,7 +52,10 @@ pub enum ServeError {
     )]
     Taken(Address),
     /// The address is of no use for another reason.
-    #[error("can't serve the HTTP API on `{address}`: {error}")]
+    #[error(
+        "can't serve the HTTP API on `{address}`: {error}; give an address of this host, such as \
+         127.0.0.1, or 0.0.0.0 for all of them"
+    )]
     Unusable {
         /// The address.
         address: Address,

@@ -20,7 +20,7 @@ pub(crate) fn to_py(py: Python<'_>, error: Error<Python3>) -> PyErr {
     match error {
         Error::Plan(error) => make(py, "InvalidDataflowError", error.to_string()),
         Error::Interrupted(error) => error,
-        Error::Recovery(error) => recovery_error(py, &error),
+        Error::Recovery(error) => of_store(py, &error, advice::of_recovery(&error)),
         Error::PartitionGone { step, partition } => {
             let message = partition_gone(&step, &partition);
             with_exit_code(py, make(py, "RecoveryError", message), FLOW_MISMATCH)
@@ -190,13 +190,17 @@ const FLOW_MISMATCH: u8 = 78;
 /// The exception for an error of the recovery store. It says which exit code the command line
 /// ends with.
 pub(crate) fn recovery_error(py: Python<'_>, error: &SessionError) -> PyErr {
+    of_store(py, error, error.to_string())
+}
+
+fn of_store(py: Python<'_>, error: &SessionError, message: String) -> PyErr {
     let class = match error.kind() {
         ErrorKind::NoPartitions => "NoPartitionsError",
         ErrorKind::MissingPartitions => "MissingPartitionsError",
         ErrorKind::InconsistentPartitions => "InconsistentPartitionsError",
         ErrorKind::Other => "RecoveryError",
     };
-    let raised = make(py, class, advice::of_recovery(error));
+    let raised = make(py, class, message);
     with_exit_code(py, raised, error.exit_code())
 }
 

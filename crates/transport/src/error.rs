@@ -81,7 +81,7 @@ pub enum JoinError {
         /// Who.
         missing: Vec<Missing>,
         /// Who came and was refused.
-        refused: Vec<String>,
+        refused: Vec<Refused>,
     },
     /// It was asked to end.
     #[error("joining the cluster was interrupted")]
@@ -91,10 +91,23 @@ pub enum JoinError {
 /// Why a process waits for others longer than usual. It is no failure yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delay {
-    /// Someone was refused, who may be mended and come again: who, and why.
-    Refused(String),
+    /// Someone was refused, who may be mended and come again.
+    Refused(Refused),
+    /// Someone refuses this process, which others want.
+    RefusedBy(Missing),
     /// These have not come for a while.
     Missing(Vec<Missing>),
+}
+
+/// Someone who came, and was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which process it says it is, if it came so far.
+    pub process: Option<ProcessIndex>,
+    /// Where it came from.
+    pub from: String,
+    /// Why it was refused.
+    pub cause: Refusal,
 }
 
 /// Who never came.
@@ -278,12 +291,33 @@ impl fmt::Display for Absence {
     }
 }
 
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, cause, .. } = self;
+        match self.process {
+            Some(process) => write!(formatter, "process {process} from {from}: {cause}"),
+            None => write!(formatter, "a connection from {from}: {cause}"),
+        }
+    }
+}
+
 impl fmt::Display for Delay {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => {
-                write!(formatter, "refused {why} (still waiting for all to join)")
+            Self::Refused(refused) => {
+                write!(
+                    formatter,
+                    "refused {refused} (still waiting for all to join)"
+                )
             }
+            Self::RefusedBy(Missing {
+                process,
+                address,
+                cause,
+            }) => write!(
+                formatter,
+                "can't join process {process} at {address}: {cause} (still waiting for all to join)"
+            ),
             Self::Missing(missing) => write!(formatter, "still waiting for {}", listed(missing)),
         }
     }
@@ -308,22 +342,22 @@ fn listed(missing: &[Missing]) -> String {
     listed.join(", ")
 }
 
-fn never_came(waited: Duration, missing: &[Missing], refused: &[String]) -> String {
+fn never_came(waited: Duration, missing: &[Missing], refused: &[Refused]) -> String {
     let mut sentence = format!(
         "not all processes of the cluster came within {} s: missing {}",
         waited.as_secs_f64(),
         listed(missing)
     );
     // Of those who are missing it is said already why.
-    let is_new = |text: &&String| {
-        let causes = missing.iter().map(|missing| &missing.cause);
-        !causes
-            .filter(|cause| matches!(cause, Absence::Refused(_)))
-            .any(|cause| text.ends_with(&cause.to_string()))
+    let is_said = |refused: &Refused| {
+        missing
+            .iter()
+            .any(|missing| missing.cause == Absence::Refused(refused.cause.clone()))
     };
-    let refused: Vec<_> = refused.iter().filter(is_new).cloned().collect();
+    let refused: Vec<_> = refused.iter().filter(|refused| !is_said(refused)).collect();
     if !refused.is_empty() {
         sentence.push_str("; refused: ");
+        let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
         sentence.push_str(&refused.join(", "));
     }
     let is_absent =

@@ -80,7 +80,7 @@ pub mod wire;
 
 pub use address::{Address, NoAddress};
 pub use control::{Control, ControlHandle, PeerEvent, PeerEventKind, SendError};
-pub use error::{Absence, Delay, JoinError, Missing, Refusal};
+pub use error::{Absence, Delay, JoinError, Missing, Refusal, Refused};
 pub use guard::{Guarded, Severer, Traffic};
 pub use identity::{ClusterId, Fingerprint, ProcessIndex, RunId};
 pub use join::{Joined, join};

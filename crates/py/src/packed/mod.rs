@@ -141,5 +141,6 @@ fn unpickled<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>>
 
 /// The failure of getting items from one process to another.
 pub(crate) fn no_crossing(error: PyErr) -> PyFailure {
-    Failure::new("taking items from one process to another", error)
+    let doing = "taking items from one process to another (they must be picklable)";
+    Failure::new(doing, error)
 }

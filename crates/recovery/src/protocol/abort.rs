@@ -53,8 +53,8 @@ pub enum Abort {
     },
     /// Someone else holds the store, and is alive.
     #[error(
-        "the recovery store is in use by generation {holder}, which is still writing to it; \
-         stop that execution first, or use another store"
+        "the recovery store is in use by another run (generation {holder}), which is still \
+         writing to it; stop that one first, or use another store"
     )]
     StoreInUse {
         /// Who holds it.
@@ -62,8 +62,8 @@ pub enum Abort {
     },
     /// Someone else took the store over.
     #[error(
-        "this execution is generation {mine}, and generation {holder} has taken its recovery \
-         store over, as it seemed to have stopped; nothing more was written"
+        "another run (generation {holder}) has taken the recovery store of this one (generation \
+         {mine}) over, as it seemed to have stopped; nothing more was written"
     )]
     Fenced {
         /// Who we are.

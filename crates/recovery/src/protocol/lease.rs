@@ -143,8 +143,8 @@ mod tests {
             assert_eq!(reason.exit_code().code(), 73);
             assert_eq!(
                 reason.to_string(),
-                "the recovery store is in use by generation 4, which is still writing to it; \
-                 stop that execution first, or use another store"
+                "the recovery store is in use by another run (generation 4), which is still \
+                 writing to it; stop that one first, or use another store"
             );
         }
     }

@@ -100,7 +100,7 @@ fn greet(
             // Nobody listens any more once all are there.
             let _ = match greeted {
                 Ok(arrival) => events.send(Event::Arrived(arrival)),
-                Err(Some(turned)) => events.send(Event::Turned(turned)),
+                Err(Some(refused)) => events.send(Event::Refused(refused)),
                 Err(None) => Ok(()),
             };
         })

@@ -12,9 +12,9 @@ use millstream_threads::panic_point;
 
 use crate::channel::Channel;
 use crate::clock;
-use crate::error::{Absence, Delay, JoinError, Missing, Refusal};
+use crate::error::{Absence, Delay, JoinError, Missing, Refusal, Refused};
 use crate::identity::ProcessIndex;
-use crate::join::greeting::{Arrival, Manners, Miss, Turned};
+use crate::join::greeting::{Arrival, Manners, Miss};
 use crate::join::table::{Guest, Seat, Seated};
 use crate::join::{Event, dial};
 use crate::settings::Settings;
@@ -26,6 +26,12 @@ const GRACE: Duration = Duration::from_millis(250);
 /// How many of those who were refused are remembered.
 const REMEMBERED: usize = 8;
 
+/// A process that refuses this one.
+struct Refusing {
+    since: Instant,
+    is_told: bool,
+}
+
 /// The processes as they come together.
 pub(super) struct Gathering<'a> {
     settings: &'a Settings,
@@ -34,8 +40,9 @@ pub(super) struct Gathering<'a> {
     is_stopped: Arc<AtomicBool>,
     seats: BTreeMap<ProcessIndex, Seat<Arc<Channel>>>,
     absences: BTreeMap<ProcessIndex, Absence>,
-    refused_since: BTreeMap<ProcessIndex, Instant>,
-    turned: Vec<String>,
+    refusing: BTreeMap<ProcessIndex, Refusing>,
+    /// Who was refused here.
+    refused: Vec<Refused>,
     on_delay: &'a dyn Fn(Delay),
 }
 
@@ -57,8 +64,8 @@ impl<'a> Gathering<'a> {
                 .map(|peer| (peer, Seat::new(peer)))
                 .collect(),
             absences: BTreeMap::new(),
-            refused_since: BTreeMap::new(),
-            turned: Vec::new(),
+            refusing: BTreeMap::new(),
+            refused: Vec::new(),
             on_delay,
         }
     }
@@ -86,22 +93,29 @@ impl<'a> Gathering<'a> {
     pub(super) fn take(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Arrived(arrival) => self.arrived(arrival),
-            Event::Turned(turned) => {
-                self.turn(&turned);
+            Event::Refused(refused) => {
+                self.refuse(refused);
                 Ok(())
             }
             Event::Reached(peer, arrivals) => {
-                self.refused_since.remove(&peer);
+                self.refusing.remove(&peer);
                 arrivals
                     .into_iter()
                     .try_for_each(|arrival| self.seat(arrival))
             }
             Event::Missed(peer, Miss::NotYet(absence)) => {
-                self.absences.insert(peer, absence);
+                // What is wrong with one that was there says more.
+                if !matches!(self.absences.get(&peer), Some(Absence::Refused(_))) {
+                    self.absences.insert(peer, absence);
+                }
                 Ok(())
             }
             Event::Missed(peer, Miss::Refused(refusal)) => {
-                self.refused_since.entry(peer).or_insert_with(clock::now);
+                let refusing = Refusing {
+                    since: clock::now(),
+                    is_told: false,
+                };
+                self.refusing.entry(peer).or_insert(refusing);
                 self.absences.insert(peer, Absence::Refused(refusal));
                 Ok(())
             }
@@ -157,12 +171,11 @@ impl<'a> Gathering<'a> {
             }
             Err(reason) => {
                 self.manners.refuse(channel, hello.process, reason);
-                let turned = Turned {
+                self.refuse(Refused {
                     process: Some(hello.process),
                     from: arrival.from.clone(),
-                    why: self.manners.explain_guest(reason, hello),
-                };
-                self.turn(&turned);
+                    cause: self.manners.explain_guest(reason, hello),
+                });
                 Ok(())
             }
         }
@@ -184,21 +197,16 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    fn turn(&mut self, turned: &Turned) {
-        let Turned { process, from, why } = turned;
-        let sentence = match process {
-            Some(process) => format!("process {process} from {from}: {why}"),
-            None => format!("a connection from {from}: {why}"),
-        };
-        if let Some(seat) = process.and_then(|process| self.seats.get(&process))
+    fn refuse(&mut self, refused: Refused) {
+        if let Some(seat) = refused.process.and_then(|process| self.seats.get(&process))
             && seat.run().is_none()
         {
-            self.absences
-                .insert(seat.peer, Absence::Refused(why.clone()));
+            let absence = Absence::Refused(refused.cause.clone());
+            self.absences.insert(seat.peer, absence);
         }
-        if self.turned.len() < REMEMBERED && !self.turned.contains(&sentence) {
-            (self.on_delay)(Delay::Refused(sentence.clone()));
-            self.turned.push(sentence);
+        if self.refused.len() < REMEMBERED && !self.refused.contains(&refused) {
+            (self.on_delay)(Delay::Refused(refused.clone()));
+            self.refused.push(refused);
         }
     }
 
@@ -228,12 +236,12 @@ impl<'a> Gathering<'a> {
     /// Who is wanted by others waits, since then the fault is that of the one who refuses.
     pub(super) fn give_up(&self, now: Instant) -> Option<JoinError> {
         let is_wanted = self.seats.values().any(|seat| seat.run().is_some());
-        let (peer, cause) = self.refused_since.iter().find_map(|(peer, since)| {
+        let (peer, cause) = self.refusing.iter().find_map(|(peer, refusing)| {
             let Some(Absence::Refused(cause)) = self.absences.get(peer) else {
                 return None;
             };
-            let is_final =
-                matches!(cause, Refusal::Duplicate(_)) || (!is_wanted && now - *since >= GRACE);
+            let is_long = now - refusing.since >= GRACE;
+            let is_final = matches!(cause, Refusal::Duplicate(_)) || (!is_wanted && is_long);
             is_final.then(|| (*peer, cause.clone()))
         })?;
         let address = self.settings.address(peer)?.clone();
@@ -244,12 +252,31 @@ impl<'a> Gathering<'a> {
         })
     }
 
+    /// Tells who refuses us for some time, while others want us.
+    pub(super) fn tell_refusals(&mut self, now: Instant) {
+        for (peer, refusing) in &mut self.refusing {
+            let address = self.settings.address(*peer);
+            let absence = self.absences.get(peer);
+            if refusing.is_told || now - refusing.since < GRACE {
+                continue;
+            }
+            refusing.is_told = true;
+            if let (Some(address), Some(cause)) = (address, absence) {
+                (self.on_delay)(Delay::RefusedBy(Missing {
+                    process: *peer,
+                    address: address.clone(),
+                    cause: cause.clone(),
+                }));
+            }
+        }
+    }
+
     /// The error of having waited in vain.
     pub(super) fn never_came(&self) -> JoinError {
         JoinError::NeverCame {
             waited: self.settings.limits.deadline,
             missing: self.missing(),
-            refused: self.turned.clone(),
+            refused: self.refused.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ use rustls::{ClientConnection, ServerConnection};
 
 use crate::address::Address;
 use crate::channel::Channel;
-use crate::error::{Absence, Refusal};
+use crate::error::{Absence, Refusal, Refused};
 use crate::identity::{ProcessIndex, RunId};
 use crate::security::{Credentials, Distrust, distrust, is_named, server_name};
 use crate::settings::{Limits, Settings};
@@ -37,14 +37,6 @@ pub(super) struct Arrival {
     pub(super) from: String,
     pub(super) hello: Hello,
     pub(super) channel: Arc<Channel>,
-}
-
-/// Why someone who connected was sent away.
-pub(super) struct Turned {
-    /// Who it says it is.
-    pub(super) process: Option<ProcessIndex>,
-    pub(super) from: String,
-    pub(super) why: Refusal,
 }
 
 /// Why a process was not reached.
@@ -97,11 +89,15 @@ impl Manners {
     }
 
     /// Listens to what someone who connected says; nothing, if it is nothing.
-    pub(super) fn greet(&self, socket: Arc<Socket>) -> Result<Arrival, Option<Turned>> {
+    pub(super) fn greet(&self, socket: Arc<Socket>) -> Result<Arrival, Option<Refused>> {
         let from = socket.other_end();
-        let turned = |process, why| {
+        let refused = |process, cause| {
             let from = from.clone();
-            Some(Turned { process, from, why })
+            Some(Refused {
+                process,
+                from,
+                cause,
+            })
         };
         // A process that has none yet is no stranger, and somebody will look for it.
         let is_plain = self.credentials.is_some() && socket.begins_with(&MAGIC);
@@ -110,10 +106,10 @@ impl Manners {
             Err(error) => {
                 drain(&socket);
                 if is_plain {
-                    return Err(turned(None, Refusal::LacksSecurity));
+                    return Err(refused(None, Refusal::LacksSecurity));
                 }
                 let why = distrust(&error).filter(|why| *why != Distrust::NoTls);
-                return Err(why.and_then(|why| turned(None, Refusal::Distrust(why.to_string()))));
+                return Err(why.and_then(|why| refused(None, Refusal::Distrust(why.to_string()))));
             }
         };
         let mut bytes = [0; HELLO_BYTES];
@@ -122,7 +118,7 @@ impl Manners {
         if *magic != MAGIC {
             if magic.starts_with(&TLS_HANDSHAKE) {
                 self.refuse(&channel, self.process, Reason::Plain);
-                return Err(turned(None, Refusal::HasSecurity));
+                return Err(refused(None, Refusal::HasSecurity));
             }
             return Err(None);
         }
@@ -132,7 +128,7 @@ impl Manners {
             Err(NoGreeting::OtherProtocol { protocol, version }) => {
                 self.refuse(&channel, self.process, Reason::Protocol);
                 let why = other_protocol(protocol, version);
-                return Err(turned(None, why));
+                return Err(refused(None, why));
             }
             Err(_) => return Err(None),
         };
@@ -141,7 +137,7 @@ impl Manners {
         {
             self.refuse(&channel, hello.process, Reason::Certificate);
             let why = Refusal::Distrust(Distrust::OtherName.to_string());
-            return Err(turned(Some(hello.process), why));
+            return Err(refused(Some(hello.process), why));
         }
         let channel = Arc::new(channel);
         Ok(Arrival {

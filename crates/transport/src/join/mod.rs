@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::channel::Channel;
 use crate::clock;
 use crate::control::{Control, ControlPart};
-use crate::error::{Delay, JoinError};
+use crate::error::{Delay, JoinError, Refused};
 use crate::guard::{DataLink, Guarded, Severer};
 use crate::identity::{ProcessIndex, RunId};
 use crate::listener::Listener;
@@ -29,7 +29,7 @@ use crate::security::check_exposure;
 use crate::settings::Settings;
 use crate::wire::scanner::Shape;
 use gathering::Gathering;
-use greeting::{Arrival, Manners, Miss, Turned};
+use greeting::{Arrival, Manners, Miss};
 use table::Seated;
 
 /// How often to see whether to stop.
@@ -43,7 +43,7 @@ enum Event {
     /// Someone connected, and has said who it is.
     Arrived(Arrival),
     /// Someone connected, and was sent away.
-    Turned(Turned),
+    Refused(Refused),
     /// We connected to someone.
     Reached(ProcessIndex, [Arrival; 2]),
     /// We did not.
@@ -111,6 +111,7 @@ pub fn join(
         if now >= until {
             return Err(gathering.never_came());
         }
+        gathering.tell_refusals(now);
         if !is_told && now >= begun + PATIENCE {
             gathering.tell_missing();
             is_told = true;

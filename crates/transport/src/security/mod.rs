@@ -93,10 +93,13 @@ pub enum SecurityError {
     },
     /// The secret is easy to guess.
     #[error(
-        "the cluster secret has {bytes} bytes, and must have at least {least}; make one with \
-         `openssl rand -base64 32`"
+        "the cluster secret{} has {bytes} bytes, and must have at least {least}; make one with \
+         `openssl rand -base64 32`",
+        path.as_ref().map(|path| format!(" `{}`", path.display())).unwrap_or_default()
     )]
     ShortSecret {
+        /// The file that it was read from.
+        path: Option<PathBuf>,
         /// How long it is.
         bytes: usize,
         /// How long it must be.

@@ -32,9 +32,14 @@ pub struct Secret(Vec<u8>);
 impl Secret {
     /// What a file holds; blanks at both ends don't count.
     pub fn new(contents: &[u8]) -> Result<Self, SecurityError> {
+        Self::of(contents, None)
+    }
+
+    fn of(contents: &[u8], path: Option<&Path>) -> Result<Self, SecurityError> {
         let secret = contents.trim_ascii();
         if secret.len() < LEAST {
             return Err(SecurityError::ShortSecret {
+                path: path.map(Path::to_owned),
                 bytes: secret.len(),
                 least: LEAST,
             });
@@ -49,7 +54,7 @@ impl Secret {
             path: path.to_owned(),
             cause,
         })?;
-        Self::new(&contents)
+        Self::of(&contents, Some(path))
     }
 
     pub(super) fn credentials(&self, process: ProcessIndex) -> Result<Credentials, SecurityError> {

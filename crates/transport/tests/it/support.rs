@@ -70,7 +70,7 @@ pub(crate) fn start_noting(settings: Settings) -> JoinHandle<(Joined, Vec<String
         let refused = RefCell::new(Vec::new());
         let on_delay = |delay| {
             if let Delay::Refused(why) = delay {
-                refused.borrow_mut().push(why);
+                refused.borrow_mut().push(why.to_string());
             }
         };
         let joined = join(&settings, &|| false, &on_delay).unwrap();

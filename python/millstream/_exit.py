@@ -12,11 +12,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from threading import Thread, Timer
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from millstream._engine import drain
 from millstream._logging import last_words, logs_json
@@ -182,11 +181,14 @@ def _tell(level: int, text: str) -> None:
 
 
 def _write(text: str) -> None:
-    # If nobody can hear it, the exit code still says what there is to say.
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+    if sys.stderr is None or sys.stderr.closed:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        # Nobody hears it; the exit code says the same.
+        _abandon(sys.stderr)
 
 
 def _report_failure(failure: BaseException) -> int:
@@ -271,16 +273,18 @@ def _flush_stdout() -> None:
 
 
 def _flush_or_abandon_stdout() -> None:
-    """Flush standard output; if that fails, let nothing try it again.
-
-    The interpreter flushes it once more at its exit, and would complain then.
-    """
+    """Flush standard output; if that fails, nothing tries it again."""
     try:
         _flush_stdout()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let nothing fail that is still written, as what is left is at the exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _nobody_reads_stdout() -> bool:

@@ -70,17 +70,21 @@ def endings(processes, timeout=30):
 ABSENT = re.compile(r"\((it has not come|can't reach it: .*)\)$")
 
 
-LATE = "`--join-timeout`"
+JOIN_TIMEOUT = "`--join-timeout`"
 SECURITY = "`--secret-file`, `--tls`"
 
 
 def missed(seconds, *missing, refused=None):
     """What a process says when others didn't come in time."""
-    more = "" if refused is None else f"; refused: {refused} (see {LATE}, {SECURITY})"
+    more = (
+        ""
+        if refused is None
+        else f"; refused: {refused} (see {JOIN_TIMEOUT}, {SECURITY})"
+    )
     if not more and any(ABSENT.search(each) for each in missing):
         more = (
             "; start all of them within that time, with the same addresses "
-            f"(see {LATE})"
+            f"(see {JOIN_TIMEOUT})"
         )
     return (
         f"millstream: not all processes of the cluster came within {seconds} s: "

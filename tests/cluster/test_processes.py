@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.conftest import (
     GONE,
-    LATE,
+    JOIN_TIMEOUT,
     UNHEARD,
     assert_lost,
     distrust,
@@ -138,6 +138,16 @@ def children_of(process):
     """The ids of the processes that a process has started."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
+
+
+def test_interrupt_that_nobody_can_be_told_of(cluster):
+    flow = cluster.write(ENDLESS)
+    command = ("-m", "millstream.run", flow, "-p", "2")
+    with started(*command, folder=cluster.folder) as process:
+        wait_for_output(cluster, [process])
+        process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
 
 
 LATE = """
@@ -370,8 +380,8 @@ def test_who_is_missing_and_who_is_wrong_are_told_with_their_options(cluster):
     wrong = f"process 1 at {cluster.address(1)} ({told})"
     absent = f"process 2 at {cluster.address(2)} (it has not come)"
     told = turned(f"process 1 from this host: {told}")
-    see = f"(see {LATE}, `--workers-per-process`)"
-    gave_up = missed(2, wrong, absent).replace(f"(see {LATE})", see)
+    see = f"(see {JOIN_TIMEOUT}, `--workers-per-process`)"
+    gave_up = missed(2, wrong, absent).replace(f"(see {JOIN_TIMEOUT})", see)
     assert ended[0] == (64, told + gave_up)
     assert ended[1][0] == 64
 

@@ -80,3 +80,25 @@ def test_drain_that_takes_too_long_ends(tmp_path, number, code, workers):
         _, err = process.communicate(timeout=10)
     assert process.returncode == code
     assert err == "millstream: not drained within 0.3 s\n"
+
+
+@pytest.mark.parametrize("second", [True, False], ids=["second-signal", "too-long"])
+def test_drain_of_several_processes_that_is_cut_short_is_told_once(tmp_path, second):
+    (tmp_path / "flow.py").write_text(SLEEPS)
+    store = tmp_path / "store"
+    store.mkdir()
+    init_db_dir(store, 1)
+    with started(
+        *("-m", "millstream.run", "flow.py", "-r", str(store), "-p", "3"),
+        *("--drain-timeout", "10" if second else "0.3"),
+        folder=tmp_path,
+    ) as process:
+        assert process.stdout.readline() == "asleep\n"
+        process.send_signal(signal.SIGTERM)
+        if second:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 143
+    said = "terminated" if second else "not drained within 0.3 s"
+    assert err == f"millstream: {said}\n"

@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from threading import Thread, Timer
 from types import FrameType, TracebackType
@@ -29,6 +30,7 @@ __all__ = [
     "end_at_second_interrupt",
     "exit_code_of",
     "exit_code_of_failure",
+    "write_to_stderr",
 ]
 
 _USAGE_ERROR = 64
@@ -124,17 +126,19 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
 
     def begin(signal_number: int, _frame: FrameType | None) -> None:
         for number in drained:
-            signal.signal(number, _exit_at_once)
+            # A terminal that is gone says so twice, and means it once.
+            is_hangup = number == signal.SIGHUP
+            signal.signal(number, signal.SIG_IGN if is_hangup else _exit_at_once)
         drain()
-        what = f"not drained within {timeout.total_seconds():g} s"
-        end = Timer(timeout.total_seconds(), _end, (signal_number, what))
+        end = Timer(timeout.total_seconds(), _end_late, (signal_number, timeout))
         end.daemon = True
         end.start()
 
-    # Whoever has launched this process says SIGTERM when its own terminal is gone.
-    hangup = () if LAUNCHED in os.environ else (signal.SIGHUP,)
-    heard = (signal.SIGTERM, signal.SIGINT, *hangup)
-    drained = [each for each in heard if signal.getsignal(each) is not signal.SIG_IGN]
+    both = (signal.SIGTERM, signal.SIGINT)
+    drained = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
+    # Programs have other uses for it, such as reading their configuration again.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        drained.append(signal.SIGHUP)
     for number in drained:
         signal.signal(number, begin)
 
@@ -148,9 +152,17 @@ def _exit_at_once(signal_number: int, _frame: FrameType | None) -> NoReturn:
     _end(signal_number, _INTERRUPT if signal_number == signal.SIGINT else "terminated")
 
 
-def _end(signal_number: int, what: str) -> NoReturn:
+def _end_late(signal_number: int, timeout: timedelta) -> NoReturn:
+    what = f"not drained within {timeout.total_seconds():g} s"
+    if LAUNCHED in os.environ:
+        # The first process may not even have been told to drain.
+        what = f"process {os.environ['MILLSTREAM_PROCESS_ID']}: {what}"
+    _end(signal_number, what, tells=True)
+
+
+def _end(signal_number: int, what: str, *, tells: bool = False) -> NoReturn:
     # In a thread, since whoever can't be interrupted may be holding standard output.
-    reporter = Thread(target=_report, args=(what,), daemon=True)
+    reporter = Thread(target=_report, args=(what, tells), daemon=True)
     reporter.start()
     reporter.join(_FLUSH_AT_MOST)
     os._exit(_KILLED + signal_number)
@@ -159,9 +171,9 @@ def _end(signal_number: int, what: str) -> NoReturn:
 _INTERRUPT = "interrupted (KeyboardInterrupt)"
 
 
-def _report(what: str) -> None:
+def _report(what: str, tells: bool = False) -> None:  # noqa: FBT001, FBT002
     _flush_or_abandon_stdout()
-    if _tells_of_signals():
+    if tells or _tells_of_signals():
         _tell(logging.WARNING, what)
 
 
@@ -177,17 +189,21 @@ def _tell(level: int, text: str) -> None:
     if logs_json():
         last_words(level, text)
     else:
-        _write(f"millstream: {text}\n")
+        write_to_stderr(f"millstream: {text}\n")
 
 
-def _write(text: str) -> None:
-    if sys.stderr is None or sys.stderr.closed:
+def write_to_stderr(text: str) -> None:
+    """Write to standard error, if anybody hears it; if not, the exit code says enough.
+
+    Args:
+        text: What to write.
+    """
+    if sys.stderr is None:
         return
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:
-        # Nobody hears it; the exit code says the same.
+    except (OSError, ValueError):
         _abandon(sys.stderr)
 
 
@@ -206,7 +222,7 @@ def _report_failure(failure: BaseException) -> int:
         # In one piece, as others may fail at the same time and write to the same place.
         number = os.environ.get("MILLSTREAM_PROCESS_ID")
         said = "".join(traceback.format_exception(failure))
-        _write(f"millstream: process {number} failed:\n{said}")
+        write_to_stderr(f"millstream: process {number} failed:\n{said}")
     else:
         sys.excepthook(type(failure), failure, failure.__traceback__)
     return code
@@ -283,7 +299,9 @@ def _flush_or_abandon_stdout() -> None:
 def _abandon(stream: TextIO) -> None:
     """Let nothing fail that is still written, as what is left is at the exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
+    # What stands for a stream, or is closed, may have no descriptor.
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

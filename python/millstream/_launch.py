@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from types import FrameType
 
 from millstream._engine import Watch, inspect_store
-from millstream._exit import LAUNCHED
+from millstream._exit import LAUNCHED, write_to_stderr
 from millstream._logging import logger
 
 __all__ = ["end_with_parent", "give_up_unless_joined", "launch"]
@@ -30,8 +31,10 @@ _USAGE_ERROR = 64
 _PEER_LOST = 75
 _KILLED = 128
 """What a shell adds to the number of a signal."""
-_GIVE_UP = signal.SIGHUP
-"""What a parent tells its children by that one of them has ended badly."""
+_GAVE_UP = 79
+"""What a process ends with that would have waited in vain; only its parent sees it."""
+_ENDED = "MILLSTREAM_ENDED"
+"""The variable that names the pipe by which a process hears that another has ended."""
 _LAST_CHANCE = 15.0
 """How many seconds the others may take to end when one has ended badly."""
 _LONGEST_PAUSE = 30.0
@@ -78,19 +81,31 @@ def end_with_parent() -> None:
 
 
 def give_up_unless_joined(watch: Watch) -> None:
-    """Let this process end when its parent says that another one has ended badly.
+    """Let this process end when its parent says that another one has ended.
 
-    Once all have joined, they see that by themselves, and say so.
+    Once all have joined, they see that by themselves, and say why.
 
     Args:
         watch: What looks at the run of this process.
     """
+    ended = int(os.environ.pop(_ENDED))
+    Thread(
+        target=_await_end_of_another,
+        args=(ended, watch),
+        name="millstream-parent",
+        daemon=True,
+    ).start()
 
-    def give_up(_number: int, _frame: FrameType | None) -> None:
-        if not watch.has_joined():
-            sys.exit(_PEER_LOST)
 
-    signal.signal(_GIVE_UP, give_up)
+def _await_end_of_another(ended: int, watch: Watch) -> None:
+    # There is nothing more to read as well when the parent is gone.
+    os.read(ended, 1)
+    os.close(ended)
+    if not watch.has_joined():
+        with suppress(Exception):
+            sys.stdout.flush()
+        # Whatever the main thread is doing, there is nothing to clean up yet.
+        os._exit(_GAVE_UP)
 
 
 def _from(store: Path | None) -> str:
@@ -107,9 +122,8 @@ def _from(store: Path | None) -> str:
 def _say(text: str) -> None:
     if logger.handlers:
         logger.warning("%s", text)
-        return
-    sys.stderr.write(f"millstream: {text}\n")
-    sys.stderr.flush()
+    else:
+        write_to_stderr(f"millstream: {text}\n")
 
 
 class _Ending:
@@ -129,8 +143,11 @@ class _Run:
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
         self._signal: int | None = None
-        self._given_up: set[int] = set()
-        """Those that were told, or made, to end by what is said of others."""
+        self._ended = os.pipe()
+        """What all children read, once one has ended."""
+        self._is_told = False
+        self._killed: set[int] = set()
+        """Those that this process has killed."""
 
     def wait(self) -> _Ending:
         with TemporaryDirectory(prefix="millstream-") as directory, self._signals():
@@ -141,6 +158,8 @@ class _Run:
                 for child in self._children:
                     child.kill()
                     child.wait()
+                for end in self._ended:
+                    os.close(end)
 
     def _start(self, directory: Path) -> None:
         numbers = range(self._processes)
@@ -152,10 +171,14 @@ class _Run:
                 "MILLSTREAM_LAUNCHED_AGAIN": str(self._attempt),
                 "MILLSTREAM_PROCESS_ID": str(number),
                 "MILLSTREAM_ADDRESSES": addresses,
+                _ENDED: str(self._ended[0]),
             }
             # In a session of its own, so that Ctrl-C comes from here and only once.
             child = subprocess.Popen(  # noqa: S603 # What the user has called.
-                self._command, env=environment, start_new_session=True
+                self._command,
+                env=environment,
+                start_new_session=True,
+                pass_fds=self._ended[:1],
             )
             self._children.append(child)
 
@@ -164,7 +187,9 @@ class _Run:
         """Pass signals on to all processes."""
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
-            # A terminal that is gone is a reason to stop in order.
+            # A terminal that is gone is a reason to stop in order. It says so twice.
+            if number == signal.SIGHUP and self._signal is not None:
+                return
             self._signal = signal.SIGTERM if number == signal.SIGHUP else number
             for child in self._children:
                 child.send_signal(self._signal)
@@ -184,11 +209,14 @@ class _Run:
 
     def _exit_code(self, number: int, code: int) -> int:
         """What a process that has ended is to a shell; tells of one that was killed."""
+        if code == _GAVE_UP:
+            # The one that it would have waited for says how all end.
+            return 0
         if code >= 0:
             return code
         if -code == self._signal:
             return _KILLED - code
-        if number in self._given_up and -code in (_GIVE_UP, signal.SIGKILL):
+        if number in self._killed:
             return _PEER_LOST
         _say(f"process {number} was ended by {signal.Signals(-code).name}")
         return _PEER_LOST
@@ -204,14 +232,13 @@ class _Run:
                 if code is None:
                     continue
                 del running[number]
+                self._tell_end()
                 code = self._exit_code(number, code)
                 if code == _USAGE_ERROR:
                     # It has joined nobody, so the others only wait for it.
                     return _Ending(code, was_signalled=self._signal is not None)
                 if code != 0:
-                    if deadline is None:
-                        self._give_up(running)
-                        deadline = time.monotonic() + _LAST_CHANCE
+                    deadline = deadline or time.monotonic() + _LAST_CHANCE
                     # What a process says of itself says more than that others miss it.
                     if first_bad in (None, _PEER_LOST):
                         first_bad = code
@@ -220,11 +247,12 @@ class _Run:
             time.sleep(0.02)
         return _Ending(first_bad or 0, was_signalled=self._signal is not None)
 
-    def _give_up(self, running: Mapping[int, subprocess.Popen[bytes]]) -> None:
-        """Tell those that still wait for one which has ended badly."""
-        for number, child in running.items():
-            self._given_up.add(number)
-            child.send_signal(_GIVE_UP)
+    def _tell_end(self) -> None:
+        """Tell all children that one has ended, if that wasn't told."""
+        if not self._is_told:
+            self._is_told = True
+            # One byte for each, as one that is read is gone.
+            os.write(self._ended[1], bytes(self._processes))
 
     def _kill_late(
         self, running: Mapping[int, subprocess.Popen[bytes]], *, is_over: bool
@@ -232,11 +260,11 @@ class _Run:
         """Kill those that will not end by themselves, once one has ended badly."""
         for number, child in running.items():
             stands_still = _stands_still(child.pid)
-            if is_over or stands_still:
+            if number not in self._killed and (is_over or stands_still):
                 what = "stands still" if stands_still else "doesn't answer"
                 _say(f"process {number} {what}, and is killed")
+                self._killed.add(number)
                 child.kill()
-                child.wait()
 
 
 def _stands_still(pid: int) -> bool:

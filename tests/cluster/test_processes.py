@@ -140,14 +140,17 @@ def children_of(process):
     return [int(pid) for pid in path.read_text().split()]
 
 
-def test_interrupt_that_nobody_can_be_told_of(cluster):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, 75)]
+)
+def test_end_that_nobody_can_be_told_of(cluster, number, code):
     flow = cluster.write(ENDLESS)
     command = ("-m", "millstream.run", flow, "-p", "2")
     with started(*command, folder=cluster.folder) as process:
         wait_for_output(cluster, [process])
         process.stderr.close()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 130
+        os.kill(children_of(process)[1], number)
+        assert process.wait(5) == code
 
 
 LATE = """
@@ -176,13 +179,42 @@ def waiting_for_the_last(cluster, flow=LATE + ENDLESS):
         yield process
 
 
+KEEPS_ON = """
+import signal
+import threading
+
+signal.signal(signal.SIGHUP, lambda *_: None)
+if number != "2":
+    threading.Thread(target=time.sleep, args=(30,)).start()
+"""
+
+
+@pytest.mark.parametrize("before", ["", KEEPS_ON], ids=["", "keeps-on"])
 @pytest.mark.parametrize("pause", [0, 1])
-def test_process_that_is_killed_before_it_joins_ends_all(cluster, pause):
-    with waiting_for_the_last(cluster) as process:
+def test_process_that_is_killed_before_it_joins_ends_all(cluster, pause, before):
+    late = LATE.replace("if number", before + "if number")
+    with waiting_for_the_last(cluster, late + ENDLESS) as process:
         time.sleep(pause)
         os.kill(children_of(process)[2], signal.SIGKILL)
         (ending,) = endings([process], timeout=5)
     assert ending == (75, "millstream: process 2 was ended by SIGKILL\n")
+
+
+def test_process_that_ends_before_it_joins_ends_all(cluster):
+    late = LATE.replace("    time.sleep(60)", "    time.sleep(1)\n    sys.exit()")
+    with waiting_for_the_last(cluster, late + ENDLESS) as process:
+        assert endings([process], timeout=5) == [(0, "")]
+
+
+def test_two_processes_that_are_killed_are_both_told(cluster):
+    with waiting_for_the_last(cluster) as process:
+        time.sleep(1)
+        for number in (1, 2):
+            os.kill(children_of(process)[number], signal.SIGKILL)
+        ((code, err),) = endings([process], timeout=5)
+    assert code == 75
+    told = [f"millstream: process {number} was ended by SIGKILL" for number in (1, 2)]
+    assert sorted(err.splitlines()) == told
 
 
 def test_process_that_fails_before_it_joins_ends_all(cluster):
@@ -384,22 +416,6 @@ def test_who_is_missing_and_who_is_wrong_are_told_with_their_options(cluster):
     gave_up = missed(2, wrong, absent).replace(f"(see {JOIN_TIMEOUT})", see)
     assert ended[0] == (64, told + gave_up)
     assert ended[1][0] == 64
-
-
-def test_who_is_refused_and_wanted_by_others_says_so(cluster):
-    flow = cluster.write(SUMS)
-    with (
-        cluster.started(3, flow, "-w", "2", "--join-timeout", "3", only=[0]) as wrong,
-        cluster.started(3, flow, "--join-timeout", "3", only=[1, 2]) as right,
-    ):
-        ended = endings([*wrong, *right], timeout=3 + 6)
-    assert [code for code, _ in ended] == [64, 64, 64]
-    said = (
-        f"can't join process 0 at {cluster.address(0)}: it has 2 workers, and this "
-        "process 1; give all as many (still waiting for all to join)"
-    )
-    for _, err in ended[1:]:
-        assert err.splitlines()[0] == said
 
 
 def test_other_number_of_workers_is_told_at_once_and_can_be_mended(cluster):

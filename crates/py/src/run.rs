@@ -1,11 +1,12 @@
 //! The entry points.
 
+use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use millstream_engine::clock::SystemClock;
 use millstream_engine::cluster;
-use millstream_engine::metrics::Metrics;
+use millstream_engine::metrics::{Metrics, Notice};
 use millstream_engine::physical::{Physical, PhysicalOperator};
 use millstream_engine::plan::StreamId;
 use millstream_engine::run::{Caller, Settings, run};
@@ -155,14 +156,20 @@ fn start<'py>(
     };
     let log = Arc::new(Log::new(py)?);
     let told = Arc::clone(&log);
-    let metrics = Arc::new(Metrics::new(move |notice| told.tell(notice)));
+    let process = settings.cluster.as_ref();
+    let process = process.map_or(0, |cluster| cluster.process.index());
+    // Of those that a parent has started, one speaks for all that wait.
+    let tells_delays = process == 0 || env::var_os("MILLSTREAM_LAUNCHED").is_none();
+    let metrics = Arc::new(Metrics::new(move |notice| {
+        if tells_delays || !matches!(notice, Notice::Delayed { .. }) {
+            told.tell(notice);
+        }
+    }));
     if let Some(watch) = asked.watch {
         watch.follow(&metrics);
     }
     let serve = |address| serve_run(flow, settings.optimize, address, &metrics);
     let server = asked.api.map(serve).transpose()?;
-    let process = settings.cluster.as_ref();
-    let process = process.map_or(0, |cluster| cluster.process.index());
     let tracer = PyTracer::begin_run(flow, process)?.map(Arc::new);
     let caller: Arc<dyn Caller<Python3>> = Arc::new(MainThread::new(metrics, tracer.clone()));
     relax(py)?;

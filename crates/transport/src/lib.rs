@@ -14,7 +14,7 @@
 //!
 //! A cluster on a network needs [`Security`]: certificates ([`init_tls`] makes some), or a secret
 //! that all share. Either is mutual TLS 1.3, and nothing else of a connection is looked at before
-//! it is through. Without security, only addresses of the own host are accepted, unless the user
+//! it is through, but whether it begins as a greeting without TLS does, to say so. Without security, only addresses of the own host are accepted, unless the user
 //! says that the network is trusted ([`check_exposure`]).
 //!
 //! Of a stranger, a greeting of fixed size is read, and nothing that it says makes this process
@@ -33,7 +33,7 @@
 //! ```
 //! use std::time::Duration;
 //! use millstream_transport::{
-//!     Address, ClusterId, Fingerprint, PeerEventKind, ProcessIndex, Settings, join,
+//!     Address, ClusterId, Fingerprint, PeerEventKind, ProcessIndex, Settings, Wish, join,
 //! };
 //!
 //! let directory = tempfile::tempdir()?;
@@ -45,7 +45,7 @@
 //!     let settings =
 //!         Settings::new(ProcessIndex(process), addresses, 1, cluster, Fingerprint(7));
 //!     std::thread::spawn(move || {
-//!         let joined = join(&settings, &|| false, &|_| ()).unwrap();
+//!         let joined = join(&settings, &|| Wish::Join, &|_| ()).unwrap();
 //!         let (sender, events) = std::sync::mpsc::channel();
 //!         let control = joined.control.start(move |event| {
 //!             let _ = sender.send(event.kind);
@@ -83,7 +83,7 @@ pub use control::{Control, ControlHandle, PeerEvent, PeerEventKind, SendError};
 pub use error::{Absence, Delay, JoinError, Missing, Refusal, Refused};
 pub use guard::{Guarded, Severer, Traffic};
 pub use identity::{ClusterId, Fingerprint, ProcessIndex, RunId};
-pub use join::{Joined, join};
+pub use join::{Joined, Wish, join};
 pub use loss::Loss;
 pub use security::{
     CLUSTER_NAME, Exposed, Secret, Security, SecurityError, check_exposure, init_tls, process_name,

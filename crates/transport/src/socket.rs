@@ -109,12 +109,18 @@ impl Socket {
         Ok(sockopt::set_socket_keepalive(stream, true)?)
     }
 
-    /// Whether what comes first is this. Waits for that much, as a read does, and leaves it there.
+    /// Whether what comes first is this. Waits no longer than a read, and leaves it there; if it
+    /// comes in pieces, over a Unix socket, no more is seen than the first.
     pub(crate) fn begins_with<const N: usize>(&self, start: &[u8; N]) -> bool {
         let mut seen = [0; N];
         let flags = RecvFlags::PEEK | RecvFlags::WAITALL;
-        let count = recv(self, &mut seen[..], flags).map_or(0, |(count, _)| count);
-        count == N && seen == *start
+        loop {
+            match recv(self, &mut seen[..], flags) {
+                Ok((count, _)) => return count == N && seen == *start,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     pub(crate) fn set_nonblocking(&self, is_nonblocking: bool) -> io::Result<()> {

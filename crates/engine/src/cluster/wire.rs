@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_threads::Panic;
 use millstream_transport::{
     ControlHandle, Delay, Guarded, JoinError, PeerEvent, PeerEventKind, ProcessIndex, Settings,
-    join,
+    Wish, join,
 };
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
@@ -99,14 +99,16 @@ impl Network {
         on_delay: impl Fn(Delay),
     ) -> Result<Option<Self>, Error<H>> {
         let interrupted = Mutex::new(None);
-        let is_interrupted = || match caller.interrupted() {
-            Ok(()) => caller.drains(),
+        let wish = || match caller.interrupted() {
+            // With nothing begun, there is nothing to drain.
+            Ok(()) if caller.drains() => Wish::LeaveIfOthersLack,
+            Ok(()) => Wish::Join,
             Err(error) => {
                 *interrupted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                true
+                Wish::Leave
             }
         };
-        let joined = match join(settings, &is_interrupted, &on_delay) {
+        let joined = match join(settings, &wish, &on_delay) {
             Ok(joined) => joined,
             Err(JoinError::Interrupted) => {
                 let interrupted = interrupted.into_inner();

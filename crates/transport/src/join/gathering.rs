@@ -23,7 +23,7 @@ use crate::wire::hello::Purpose;
 
 /// How long a process may be refused until it gives up, if nobody wants it.
 const GRACE: Duration = Duration::from_millis(250);
-/// How many of those who were refused are remembered.
+/// How many of those who were refused are remembered: of those who are known, and of others.
 const REMEMBERED: usize = 8;
 
 /// A process that refuses this one.
@@ -204,7 +204,11 @@ impl<'a> Gathering<'a> {
             let absence = Absence::Refused(refused.cause.clone());
             self.absences.insert(seat.peer, absence);
         }
-        if self.refused.len() < REMEMBERED && !self.refused.contains(&refused) {
+        // Strangers can't use up what is there for those who are known.
+        let is_known = |refused: &Refused| refused.process.is_some();
+        let alike = |other: &&Refused| is_known(other) == is_known(&refused);
+        let count = self.refused.iter().filter(alike).count();
+        if count < REMEMBERED && !self.refused.contains(&refused) {
             (self.on_delay)(Delay::Refused(refused.clone()));
             self.refused.push(refused);
         }
@@ -212,7 +216,7 @@ impl<'a> Gathering<'a> {
 
     /// Tells those who are here that all are, once it is so.
     pub(super) fn tell_ready(&mut self) {
-        if !self.seats.values().all(Seat::is_taken) {
+        if self.lacks_some() {
             return;
         }
         for seat in self.seats.values_mut().filter(|seat| !seat.is_told) {
@@ -222,6 +226,11 @@ impl<'a> Gathering<'a> {
             }
             seat.is_told = true;
         }
+    }
+
+    /// Whether some are not here.
+    pub(super) fn lacks_some(&self) -> bool {
+        !self.seats.values().all(Seat::is_taken)
     }
 
     /// Whether all are here, and say that all are.

@@ -35,7 +35,7 @@ use table::Seated;
 /// How often to see whether to stop.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How long to wait until that is told.
+/// How long to wait until it is told who is missing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What happens while processes gather.
@@ -54,6 +54,17 @@ enum Event {
     Gone(ProcessIndex, Arc<Channel>),
 }
 
+/// What is wished of a process that is joining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    Join,
+    /// Leave.
+    Leave,
+    /// Leave, unless all are here. If they are, they may count on this one.
+    LeaveIfOthersLack,
+}
+
 /// What a process has once all have joined.
 #[derive(Debug)]
 pub struct Joined {
@@ -69,12 +80,12 @@ pub struct Joined {
 
 /// Waits until all processes of the cluster are there, and connected to each other.
 ///
-/// Returns soon after `is_interrupted` is true, or the deadline is over. `on_delay` is told
+/// Returns soon after it is wished to leave, or the deadline is over. `on_delay` is told
 /// of who is refused meanwhile, once for each and not more than a few times, and after some seconds
 /// of who is missing.
 pub fn join(
     settings: &Settings,
-    is_interrupted: &dyn Fn() -> bool,
+    wish: &dyn Fn() -> Wish,
     on_delay: &dyn Fn(Delay),
 ) -> Result<Joined, JoinError> {
     settings.check()?;
@@ -101,7 +112,12 @@ pub fn join(
     })?;
     gathering.dial_all().map_err(JoinError::System)?;
     while !gathering.is_complete() {
-        if is_interrupted() {
+        let leaves = match wish() {
+            Wish::Join => false,
+            Wish::Leave => true,
+            Wish::LeaveIfOthersLack => gathering.lacks_some(),
+        };
+        if leaves {
             return Err(JoinError::Interrupted);
         }
         let now = clock::now();

@@ -2,11 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use millstream_transport::wire::hello::{HELLO_BYTES, REPLY_BYTES};
-use millstream_transport::{Address, ClusterId, Fingerprint, JoinError, ProcessIndex, Settings};
+use millstream_transport::{
+    Address, ClusterId, Delay, Fingerprint, JoinError, ProcessIndex, Settings, Wish, join,
+};
 
 use crate::support::{all, settings, start, start_noting, tcp};
 
@@ -204,6 +207,45 @@ fn others_wait_for_one_that_is_wrong_to_be_mended() {
     start(settings(&addresses, 1)).join().unwrap().unwrap();
     zero.join().unwrap().unwrap();
     two.join().unwrap().unwrap();
+}
+
+#[test]
+fn who_is_refused_and_wanted_by_others_says_so() {
+    let addresses = tcp(3);
+    let (sender, delays) = mpsc::channel();
+    let right = [2, 1].map(|process| {
+        let settings = settings(&addresses, process);
+        let sender = sender.clone();
+        thread::spawn(move || {
+            let on_delay = |delay| sender.send((process, delay)).unwrap();
+            let joined = join(&settings, &|| Wish::Join, &on_delay);
+            joined.unwrap();
+        })
+    });
+    drop(sender);
+    // By now they have found each other.
+    thread::sleep(Duration::from_secs(1));
+    let mut wrong = settings(&addresses, 0);
+    wrong.workers = 1;
+    wrong.limits.deadline = Duration::from_secs(1);
+    let error = start(wrong).join().unwrap().unwrap_err();
+    assert_eq!(error.exit_code(), 64);
+    start(settings(&addresses, 0)).join().unwrap().unwrap();
+    for thread in right {
+        thread.join().unwrap();
+    }
+    let mut told: Vec<_> = delays
+        .iter()
+        .filter(|(_, delay)| matches!(delay, Delay::RefusedBy(_)))
+        .map(|(process, delay)| (process, delay.to_string()))
+        .collect();
+    told.sort();
+    let sentence = format!(
+        "can't join process 0 at {}: it has 1 worker, and this process 2; give all as many (still \
+         waiting for all to join)",
+        addresses[0]
+    );
+    assert_eq!(told, [(1, sentence.clone()), (2, sentence)]);
 }
 
 #[test]

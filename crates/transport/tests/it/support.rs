@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use millstream_transport::{
     Address, ClusterId, ControlHandle, Delay, Fingerprint, Guarded, JoinError, Joined, PeerEvent,
-    PeerEventKind, ProcessIndex, Settings, Severer, join,
+    PeerEventKind, ProcessIndex, Settings, Severer, Wish, join,
 };
 
 pub(crate) const SOON: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(crate) fn all(addresses: &[Address]) -> Vec<Settings> {
 
 /// Joins in a thread.
 pub(crate) fn start(settings: Settings) -> JoinHandle<Result<Joined, JoinError>> {
-    thread::spawn(move || join(&settings, &|| false, &|_| ()))
+    thread::spawn(move || join(&settings, &|| Wish::Join, &|_| ()))
 }
 
 /// Joins in a thread, which is expected to succeed; gives also what is told of who was refused.
@@ -73,7 +73,7 @@ pub(crate) fn start_noting(settings: Settings) -> JoinHandle<(Joined, Vec<String
                 refused.borrow_mut().push(why.to_string());
             }
         };
-        let joined = join(&settings, &|| false, &on_delay).unwrap();
+        let joined = join(&settings, &|| Wish::Join, &on_delay).unwrap();
         (joined, refused.into_inner())
     })
 }

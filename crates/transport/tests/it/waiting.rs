@@ -9,9 +9,30 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream_transport::{Address, Delay, JoinError, join};
+use millstream_transport::{Address, Delay, JoinError, Wish, join};
 
 use crate::support::{Running, all, gather, settings, start, start_noting, tcp, text, unix};
+
+fn leave_if(is_wished: &AtomicBool) -> Wish {
+    if is_wished.load(Ordering::SeqCst) {
+        Wish::Leave
+    } else {
+        Wish::Join
+    }
+}
+
+#[test]
+fn who_would_rather_leave_does_while_others_lack() {
+    let addresses = tcp(2);
+    let begin = Instant::now();
+    let leaving = |process| {
+        let settings = settings(&addresses, process);
+        thread::spawn(move || join(&settings, &|| Wish::LeaveIfOthersLack, &|_| ()))
+    };
+    let error = leaving(0).join().unwrap().unwrap_err();
+    assert!(matches!(error, JoinError::Interrupted));
+    assert!(begin.elapsed() < Duration::from_secs(1));
+}
 
 #[test]
 fn process_that_never_starts_is_named() {
@@ -45,7 +66,18 @@ fn process_that_waits_for_another_is_not_blamed() {
     let addresses = tcp(3);
     let mut late = settings(&addresses, 0);
     late.limits.deadline = Duration::from_millis(500);
-    let late = start(late);
+    // It would rather leave, once all are here, and stays as they may count on it.
+    let begin = Instant::now();
+    let late = thread::spawn(move || {
+        let wish = || {
+            if begin.elapsed() > Duration::from_millis(400) {
+                Wish::LeaveIfOthersLack
+            } else {
+                Wish::Join
+            }
+        };
+        join(&late, &wish, &|_| ())
+    });
     // It listens where nobody connects, so 2 waits for it, and 0 for both to say that all is well.
     let mut hidden = settings(&addresses, 1);
     hidden.addresses[1] = tcp(1).remove(0);
@@ -75,7 +107,7 @@ fn who_is_missing_is_told_after_a_while_and_once() {
     let begin = Instant::now();
     let thread = thread::spawn(move || {
         let on_delay = |delay: Delay| sender.send((Instant::now(), delay.to_string())).unwrap();
-        join(&settings, &|| false, &on_delay)
+        join(&settings, &|| Wish::Join, &on_delay)
     });
     assert!(thread.join().unwrap().is_err());
     let [(told, sentence)] = delays.iter().collect::<Vec<_>>().try_into().unwrap();
@@ -92,7 +124,7 @@ fn interrupt_ends_it_quickly() {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let settings = settings(&tcp(2), 1);
-    let thread = thread::spawn(move || join(&settings, &|| shared.load(Ordering::SeqCst), &|_| ()));
+    let thread = thread::spawn(move || join(&settings, &|| leave_if(&shared), &|_| ()));
     thread::sleep(Duration::from_millis(50));
     let begin = Instant::now();
     is_interrupted.store(true, Ordering::SeqCst);
@@ -109,7 +141,7 @@ fn process_that_is_started_again_while_others_wait_is_taken() {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let dying = settings(&addresses, 1);
-    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst), &|_| ()));
+    let dying = thread::spawn(move || join(&dying, &|| leave_if(&shared), &|_| ()));
     thread::sleep(Duration::from_millis(150));
     is_interrupted.store(true, Ordering::SeqCst);
     assert!(dying.join().unwrap().is_err());
@@ -131,7 +163,7 @@ fn process_that_listens_may_be_started_again_too() {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_interrupted);
     let dying = settings(&addresses, 0);
-    let dying = thread::spawn(move || join(&dying, &|| shared.load(Ordering::SeqCst), &|_| ()));
+    let dying = thread::spawn(move || join(&dying, &|| leave_if(&shared), &|_| ()));
     thread::sleep(Duration::from_millis(150));
     is_interrupted.store(true, Ordering::SeqCst);
     assert!(dying.join().unwrap().is_err());

@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 
+import grpc
 import millstream.operators as op
 import millstream.operators.windowing as win
 import pytest
@@ -24,6 +25,7 @@ from millstream.tracing import (
     setup_tracing,
 )
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc import exporter as otlp
 
 from tests.collecting import collecting
 from tests.processes import finished
@@ -321,6 +323,34 @@ def test_second_call_replaces_the_first(collector):
     assert [span.name for span in collector.spans] == ["of the first"]
 
 
+@pytest.mark.parametrize(
+    ("address", "reached"),
+    [
+        ("http://here", "here:4317"),
+        ("http://[::1]/", "[::1]:4317"),
+        ("http://here:1", "here:1"),
+        ("here:1", "here:1"),
+        # Where TLS is, its own port is the usual one.
+        ("https://here", "here"),
+    ],
+)
+def test_usual_port_is_that_of_collectors(monkeypatch, address, reached):
+    targets = []
+
+    def insecure(target, **_options):
+        targets.append(target)
+        return grpc.insecure_channel(target)
+
+    def secure(target, *_args, **_options):
+        targets.append(target)
+        return grpc.insecure_channel(target)
+
+    monkeypatch.setattr(otlp, "insecure_channel", insecure)
+    monkeypatch.setattr(otlp, "secure_channel", secure)
+    setup_tracing(OtlpTracingConfig("tests", address)).shutdown()
+    assert targets == [reached]
+
+
 def test_shutdown_ends_it(collector):
     tracer = setup_tracing(OtlpTracingConfig("tests", collector.url))
     tracer.shutdown()
@@ -358,6 +388,7 @@ def test_dead_collector_neither_fails_nor_hangs_a_run():
 
 
 FLOW = """
+import grpc
 import millstream.operators as op
 from millstream.connectors.stdio import StdOutSink
 from millstream.dataflow import Dataflow
@@ -421,6 +452,7 @@ def test_fork_is_not_traced_and_not_harmed(collector, tmp_path):
 import os, sys
 from millstream.testing import run_main
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc import exporter as otlp
 
 trace.get_tracer("mine").start_span("before").end()
 tracer.flush()

@@ -8,12 +8,12 @@ themselves; with a recovery store the parent can then start all of them again.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +25,7 @@ from millstream._engine import Watch, inspect_store
 from millstream._exit import LAUNCHED, write_to_stderr
 from millstream._logging import logger
 
-__all__ = ["end_with_parent", "give_up_unless_joined", "launch"]
+__all__ = ["launch", "listen_to_parent"]
 
 _USAGE_ERROR = 64
 _PEER_LOST = 75
@@ -33,11 +33,13 @@ _KILLED = 128
 """What a shell adds to the number of a signal."""
 _GAVE_UP = 79
 """What a process ends with that would have waited in vain; only its parent sees it."""
-_ENDED = "MILLSTREAM_ENDED"
-"""The variable that names the pipe by which a process hears that another has ended."""
+_PARENT = "MILLSTREAM_PARENT"
+"""The variable that names the pipe by which a process hears of its parent."""
 _LAST_CHANCE = 15.0
 """How many seconds the others may take to end when one has ended badly."""
 _LONGEST_PAUSE = 30.0
+_MOMENT = 0.02
+"""How often to see whether something has happened."""
 
 
 def launch(
@@ -54,58 +56,87 @@ def launch(
     Returns:
         The exit code.
     """
-    for attempt in range(restarts + 1):
-        ending = _Run(argv, processes, attempt).wait()
-        if ending.code != _PEER_LOST or ending.was_signalled:
-            return ending.code
-        if attempt == restarts:
-            break
-        pause = min(2.0**attempt, _LONGEST_PAUSE)
-        _say(
-            f"starting again ({attempt + 1} of {restarts}) in {pause:g} s{_from(store)}"
-        )
-        time.sleep(pause)
+    with _asked_to_stop() as asked:
+        for attempt in range(restarts + 1):
+            ending = _Run(argv, processes, attempt, asked).wait()
+            if ending.code != _PEER_LOST or ending.was_signalled:
+                return ending.code
+            if attempt == restarts:
+                break
+            pause = min(2.0**attempt, _LONGEST_PAUSE)
+            what = f"starting again ({attempt + 1} of {restarts}) in {pause:g} s"
+            _say(what + _from(store))
+            _sleep(pause, asked)
+            if asked:
+                _say(f"not starting again: {signal.Signals(asked[0]).name} came first")
+                return _KILLED + asked[0]
     if restarts > 0:
-        _say(f"not starting again: it was done {restarts} times already (`--restart`)")
+        _say(f"not starting again: {restarts} of {restarts} are used up (`--restart`)")
     return ending.code
 
 
-def end_with_parent() -> None:
-    """Let this process get SIGTERM when the parent that has started it is gone.
-
-    Only Linux can do that.
-    """
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+Asked = deque[int]
+"""Signals that came, and are yet to be passed on."""
 
 
-def give_up_unless_joined(watch: Watch) -> None:
-    """Let this process end when its parent says that another one has ended.
+@contextmanager
+def _asked_to_stop() -> Iterator[Asked]:
+    """Note the signals that come, for whoever looks."""
+    asked = Asked()
+    came: set[int] = set()
 
-    Once all have joined, they see that by themselves, and say why.
+    def note(number: int, _frame: FrameType | None) -> None:
+        # A terminal that is gone is a reason to stop in order. It says so twice.
+        if number == signal.SIGHUP:
+            if came:
+                return
+            number = signal.SIGTERM
+        came.add(number)
+        asked.append(number)
+
+    # What is ignored, as in a background job or under nohup, stays so, there too.
+    noted = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, note) for number in noted}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _sleep(seconds: float, asked: Asked) -> None:
+    until = time.monotonic() + seconds
+    while not asked and time.monotonic() < until:
+        time.sleep(_MOMENT)
+
+
+def listen_to_parent(watch: Watch) -> None:
+    """Let this process end when its parent is gone, or it would wait in vain.
+
+    The parent tells when another process has ended. Once all have joined, they see that
+    by themselves, and say why.
 
     Args:
         watch: What looks at the run of this process.
     """
-    ended = int(os.environ.pop(_ENDED))
+    parent = int(os.environ.pop(_PARENT))
     Thread(
-        target=_await_end_of_another,
-        args=(ended, watch),
-        name="millstream-parent",
-        daemon=True,
+        target=_listen, args=(parent, watch), name="millstream-parent", daemon=True
     ).start()
 
 
-def _await_end_of_another(ended: int, watch: Watch) -> None:
-    # There is nothing more to read as well when the parent is gone.
-    os.read(ended, 1)
-    os.close(ended)
-    if not watch.has_joined():
-        with suppress(Exception):
-            sys.stdout.flush()
-        # Whatever the main thread is doing, there is nothing to clean up yet.
-        os._exit(_GAVE_UP)
+def _listen(parent: int, watch: Watch) -> None:
+    while os.read(parent, 1):
+        if not watch.has_joined():
+            with suppress(Exception):
+                sys.stdout.flush()
+            # Whatever the main thread is doing, there is nothing to clean up yet.
+            os._exit(_GAVE_UP)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _from(store: Path | None) -> str:
@@ -137,20 +168,23 @@ class _Ending:
 class _Run:
     """One attempt: all processes, from their start to their end."""
 
-    def __init__(self, argv: Sequence[str], processes: int, attempt: int) -> None:
+    def __init__(
+        self, argv: Sequence[str], processes: int, attempt: int, asked: Asked
+    ) -> None:
         self._attempt = attempt
+        self._asked = asked
         self._command = [sys.executable, "-m", "millstream.run", *argv]
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
         self._signal: int | None = None
-        self._ended = os.pipe()
-        """What all children read, once one has ended."""
+        self._pipes: list[int] = []
+        """One to each child, which sees by its end that this process is gone."""
         self._is_told = False
         self._killed: set[int] = set()
         """Those that this process has killed."""
 
     def wait(self) -> _Ending:
-        with TemporaryDirectory(prefix="millstream-") as directory, self._signals():
+        with TemporaryDirectory(prefix="millstream-") as directory:
             self._start(Path(directory))
             try:
                 return self._watch()
@@ -158,60 +192,48 @@ class _Run:
                 for child in self._children:
                     child.kill()
                     child.wait()
-                for end in self._ended:
-                    os.close(end)
+                for pipe in self._pipes:
+                    os.close(pipe)
 
     def _start(self, directory: Path) -> None:
         numbers = range(self._processes)
         addresses = ";".join(f"unix:{directory / str(number)}" for number in numbers)
         for number in numbers:
+            heard, pipe = os.pipe()
+            self._pipes.append(pipe)
             environment = {
                 **os.environ,
                 LAUNCHED: "1",
                 "MILLSTREAM_LAUNCHED_AGAIN": str(self._attempt),
                 "MILLSTREAM_PROCESS_ID": str(number),
                 "MILLSTREAM_ADDRESSES": addresses,
-                _ENDED: str(self._ended[0]),
+                _PARENT: str(heard),
             }
             # In a session of its own, so that Ctrl-C comes from here and only once.
             child = subprocess.Popen(  # noqa: S603 # What the user has called.
                 self._command,
                 env=environment,
                 start_new_session=True,
-                pass_fds=self._ended[:1],
+                pass_fds=(heard,),
             )
+            os.close(heard)
             self._children.append(child)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Pass signals on to all processes."""
-
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            # A terminal that is gone is a reason to stop in order. It says so twice.
-            if number == signal.SIGHUP and self._signal is not None:
-                return
-            self._signal = signal.SIGTERM if number == signal.SIGHUP else number
-            for child in self._children:
+    def _pass_on(self, running: Mapping[int, subprocess.Popen[bytes]]) -> None:
+        """Pass on what this process was asked, once all children have been started."""
+        while self._asked:
+            self._signal = self._asked.popleft()
+            for child in running.values():
                 child.send_signal(self._signal)
-
-        # What is ignored, as in a background job or under nohup, stays so, there too.
-        passed_on = [
-            number
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) != signal.SIG_IGN
-        ]
-        before = {number: signal.signal(number, pass_on) for number in passed_on}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _exit_code(self, number: int, code: int) -> int:
         """What a process that has ended is to a shell; tells of one that was killed."""
         if code == _GAVE_UP:
             # The one that it would have waited for says how all end.
             return 0
+        if code == 1 and self._signal == signal.SIGINT:
+            # So Python ends that is interrupted while it starts.
+            return _KILLED + signal.SIGINT
         if code >= 0:
             return code
         if -code == self._signal:
@@ -227,6 +249,7 @@ class _Run:
         first_bad: int | None = None
         deadline: float | None = None
         while running:
+            self._pass_on(running)
             for number, child in list(running.items()):
                 code = child.poll()
                 if code is None:
@@ -244,15 +267,17 @@ class _Run:
                         first_bad = code
             if deadline is not None:
                 self._kill_late(running, is_over=time.monotonic() > deadline)
-            time.sleep(0.02)
+            time.sleep(_MOMENT)
         return _Ending(first_bad or 0, was_signalled=self._signal is not None)
 
     def _tell_end(self) -> None:
         """Tell all children that one has ended, if that wasn't told."""
         if not self._is_told:
             self._is_told = True
-            # One byte for each, as one that is read is gone.
-            os.write(self._ended[1], bytes(self._processes))
+            for pipe in self._pipes:
+                # Whoever has ended doesn't hear it.
+                with suppress(BrokenPipeError):
+                    os.write(pipe, b"e")
 
     def _kill_late(
         self, running: Mapping[int, subprocess.Popen[bytes]], *, is_over: bool

@@ -85,6 +85,7 @@ def _log_to(handler: logging.Handler, level: str | int) -> None:
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    logger.disabled = False
 
 
 class _OptionHandler(logging.StreamHandler[TextIO]):

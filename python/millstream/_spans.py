@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,9 @@ _PATIENCE = 5.0
 
 _QUEUE = 1 << 14
 """How many spans may wait to be sent: about a second of a busy flow."""
+
+_LACKS_PORT = re.compile(r"http://([^:\[]+|\[.*\])/?", re.IGNORECASE)
+"""Without one, gRPC takes that of HTTPS, where no collector listens in the clear."""
 
 _CALL = contexts.create_key("millstream-call")
 
@@ -215,6 +219,8 @@ class Exporting:
     def __init__(self, service_name: str, address: str | None, ratio: float) -> None:
         if address is not None and "://" not in address:
             address = f"http://{address}"
+        if address is not None and _LACKS_PORT.fullmatch(address):
+            address = f"{address.rstrip('/')}:4317"
         self._exporter = _Exporter(endpoint=address)
         is_set = "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ
         self._processor = BatchSpanProcessor(

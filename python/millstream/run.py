@@ -52,7 +52,7 @@ from millstream._exit import (
 from millstream._exit import UsageError as _UsageError
 from millstream._import_string import locate_dataflow as _locate_dataflow
 from millstream._import_string import prepare_import as _prepare_import
-from millstream._launch import end_with_parent, give_up_unless_joined, launch
+from millstream._launch import launch, listen_to_parent
 from millstream.cluster import ClusterConfig
 from millstream.errors import InvalidDataflowError
 from millstream.recovery import RecoveryConfig
@@ -351,9 +351,10 @@ def _run(args: argparse.Namespace) -> None:
         sys.exit(launch(argv, args.processes, args.restart, store))
     watch = Watch()
     if LAUNCHED in os.environ:
-        end_with_parent()
-        give_up_unless_joined(watch)
+        listen_to_parent(watch)
     flow = _locate_dataflow(*_prepare_import(args.import_str))
+    # The module that it is in may have set up logging, and so turned off what is here.
+    _watching.begin_to_log(args)
     if args.recovery_directory is not None:
         drain_at_signals(args.drain_timeout)
     try:

@@ -119,6 +119,12 @@ def test_what_ends_a_run_is_json(tmp_path, options, flow, code, expected):
     assert "exception" not in entry
 
 
+def test_option_holds_whatever_the_flow_does_to_logging(tmp_path):
+    loggers = 'import logging.config\nlogging.config.dictConfig({"version": 1})\n'
+    entries = ends_badly(tmp_path, code=70, flow=loggers + FAILS)
+    assert "started, with 1 worker" in [entry["message"] for entry in entries]
+
+
 def test_each_line_of_several_processes_is_json(tmp_path):
     entries = ends_badly(tmp_path, "-p", "2", code=70)
     (failure,) = (entry for entry in entries if entry["level"] == "CRITICAL")

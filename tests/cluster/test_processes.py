@@ -328,6 +328,39 @@ def test_processes_end_with_the_command_that_started_them(cluster, number):
     assert process.returncode == expected
 
 
+@pytest.mark.parametrize("pause", [0, 0.05, 0.1, 0.2, 0.3])
+def test_processes_end_with_a_command_that_is_killed_early(cluster, pause):
+    flow = cluster.write(ENDLESS)
+    command = ("-m", "millstream.run", flow, "-p", "3")
+    with started(*command, folder=cluster.folder) as process:
+        deadline = time.monotonic() + 10
+        while len(children_of(process)) < 3:
+            assert time.monotonic() < deadline
+        time.sleep(pause)
+        children = [Path(f"/proc/{pid}/stat") for pid in children_of(process)]
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 5
+        while any(_is_alive(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_is_not_lost_while_processes_are_started(cluster, number):
+    flow = cluster.write(ENDLESS)
+    command = ("-m", "millstream.run", flow, "-p", "3")
+    for count in range(3):
+        with started(*command, folder=cluster.folder) as process:
+            deadline = time.monotonic() + 10
+            while len(children_of(process)) < count:
+                assert time.monotonic() < deadline
+            process.send_signal(number)
+            code = process.wait(timeout=5)
+        # The command itself may not be so far that it passes it on.
+        assert code in (143, -number) if count == 0 else code == 143
+
+
 def _is_alive(stat):
     """Whether a process is there, and more than a name that nobody has asked for."""
     try:
@@ -446,7 +479,8 @@ def test_two_processes_with_one_number(cluster):
         ended = endings([*first, *second], timeout=2 + 6)
     taken = (
         f"millstream: process 0 can't listen at {cluster.address(0)}: another process "
-        "listens there; end it, or use another path\n"
+        "listens there; end it, or use another path, or give each process a number of "
+        "its own\n"
     )
     missing = f"process 1 at {cluster.address(1)} (it has not come)"
     # Whichever of them is the first.

@@ -116,6 +116,23 @@ def test_process_that_waits_for_others_has_nothing_to_drain(
     assert written(counting.out) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_in_the_pause_before_a_restart_ends_it(counting, number):
+    slow = {"BATCH": "10", "PAUSE": "0.002"}
+    with run(counting, ("2", "1"), "-s", "0.02", "--restart", "3", **slow) as process:
+        while len(written(counting.out)) < 200:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        os.kill(children_of(process)[1], signal.SIGKILL)
+        while "starting again" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate(timeout=5)
+    passed_on = signal.SIGTERM if number == signal.SIGHUP else number
+    assert process.returncode == 128 + passed_on
+    assert err == f"millstream: not starting again: {passed_on.name} came first\n"
+
+
 def test_restart_goes_on_from_the_store(counting):
     slow = {"BATCH": "10", "PAUSE": "0.002"}
     with run(counting, ("2", "1"), "-s", "0.02", "--restart", "3", **slow) as process:
@@ -150,7 +167,7 @@ def test_restarts_come_to_an_end(tmp_path):
     code, _, err = finished("-m", "millstream.run", *options, folder=tmp_path)
     assert code == 75
     assert err.count("was ended by SIGKILL\n") == 2
-    last = "millstream: not starting again: it was done 1 times already (`--restart`)\n"
+    last = "millstream: not starting again: 1 of 1 are used up (`--restart`)\n"
     assert err.endswith(last)
 
 

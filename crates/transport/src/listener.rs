@@ -90,7 +90,9 @@ impl AsFd for Listener {
 fn tcp_advice(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            "another program listens there; end it, or use another port".to_owned()
+            "another program listens there; end it, or use another port, or give each process a \
+             number of its own"
+                .to_owned()
         }
         ErrorKind::AddrNotAvailable => {
             "it is no address of this host; give the address of this process".to_owned()
@@ -109,7 +111,11 @@ fn unix(path: &Path) -> Result<Listener, String> {
                 return Err("there is a file that is no socket; use another path".to_owned());
             }
             if UnixStream::connect(path).is_ok() {
-                return Err("another process listens there; end it, or use another path".to_owned());
+                return Err(
+                    "another process listens there; end it, or use another path, or give \
+                            each process a number of its own"
+                        .to_owned(),
+                );
             }
             fs::remove_file(path).and_then(|()| UnixListener::bind(path))
         }

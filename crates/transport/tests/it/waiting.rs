@@ -183,7 +183,7 @@ fn place_that_is_taken_is_said() {
         error.to_string(),
         format!(
             "process 1 can't listen at {}: another program listens there; end it, or use another \
-             port",
+             port, or give each process a number of its own",
             addresses[1]
         )
     );
@@ -249,7 +249,7 @@ fn socket_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not() {
         error.to_string(),
         format!(
             "process 0 can't listen at unix:{}: another process listens there; end it, or use \
-             another path",
+             another path, or give each process a number of its own",
             path.display()
         )
     );

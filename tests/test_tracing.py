@@ -388,7 +388,6 @@ def test_dead_collector_neither_fails_nor_hangs_a_run():
 
 
 FLOW = """
-import grpc
 import millstream.operators as op
 from millstream.connectors.stdio import StdOutSink
 from millstream.dataflow import Dataflow
@@ -452,7 +451,6 @@ def test_fork_is_not_traced_and_not_harmed(collector, tmp_path):
 import os, sys
 from millstream.testing import run_main
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.grpc import exporter as otlp
 
 trace.get_tracer("mine").start_span("before").end()
 tracer.flush()

@@ -28,6 +28,7 @@ __all__ = [
     "UsageError",
     "drain_at_signals",
     "end_at_second_interrupt",
+    "exit_at_once",
     "exit_code_of",
     "exit_code_of_failure",
     "write_to_stderr",
@@ -127,8 +128,10 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
     def begin(signal_number: int, _frame: FrameType | None) -> None:
         for number in drained:
             # A terminal that is gone says so twice, and means it once.
-            is_hangup = number == signal.SIGHUP
-            signal.signal(number, signal.SIG_IGN if is_hangup else _exit_at_once)
+            if number != signal.SIGHUP:
+                signal.signal(number, _exit_at_once)
+            elif signal.getsignal(number) is begin:
+                signal.signal(number, signal.SIG_IGN)
         drain()
         end = Timer(timeout.total_seconds(), _end_late, (signal_number, timeout))
         end.daemon = True
@@ -141,6 +144,19 @@ def drain_at_signals(timeout: timedelta = DRAIN_AT_MOST) -> None:
         drained.append(signal.SIGHUP)
     for number in drained:
         signal.signal(number, begin)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """End the process, with no more than what standard output holds.
+
+    Args:
+        code: The exit code.
+    """
+    # In a thread, since whoever can't be interrupted may be holding it.
+    flusher = Thread(target=_flush_or_abandon_stdout, daemon=True)
+    flusher.start()
+    flusher.join(_FLUSH_AT_MOST)
+    os._exit(code)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
@@ -156,7 +172,7 @@ def _end_late(signal_number: int, timeout: timedelta) -> NoReturn:
     what = f"not drained within {timeout.total_seconds():g} s"
     if LAUNCHED in os.environ:
         # The first process may not even have been told to drain.
-        what = f"process {os.environ['MILLSTREAM_PROCESS_ID']}: {what}"
+        what = f"process {os.environ.get('MILLSTREAM_PROCESS_ID')}: {what}"
     _end(signal_number, what, tells=True)
 
 
@@ -203,8 +219,10 @@ def write_to_stderr(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except OSError:
         _abandon(sys.stderr)
+    except Exception:  # noqa: BLE001, S110 # What the user has put there may raise anything.
+        pass
 
 
 def _report_failure(failure: BaseException) -> int:

@@ -8,6 +8,7 @@ themselves; with a recovery store the parent can then start all of them again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from threading import Thread
 from types import FrameType
 
 from millstream._engine import Watch, inspect_store
-from millstream._exit import LAUNCHED, write_to_stderr
+from millstream._exit import LAUNCHED, exit_at_once, write_to_stderr
 from millstream._logging import logger
 
 __all__ = ["launch", "listen_to_parent"]
@@ -56,7 +57,7 @@ def launch(
     Returns:
         The exit code.
     """
-    with _asked_to_stop() as asked:
+    with _asked_to_stop(drains=store is not None) as asked:
         for attempt in range(restarts + 1):
             ending = _Run(argv, processes, attempt, asked).wait()
             if ending.code != _PEER_LOST or ending.was_signalled:
@@ -80,19 +81,19 @@ Asked = deque[int]
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[Asked]:
+def _asked_to_stop(*, drains: bool) -> Iterator[Asked]:
     """Note the signals that come, for whoever looks."""
     asked = Asked()
     came: set[int] = set()
 
     def note(number: int, _frame: FrameType | None) -> None:
-        # A terminal that is gone is a reason to stop in order. It says so twice.
-        if number == signal.SIGHUP:
-            if came:
-                return
-            number = signal.SIGTERM
+        # A terminal that is gone says so twice, and cuts no drain short.
+        is_known = signal.SIGHUP in came or (drains and len(came) > 0)
         came.add(number)
-        asked.append(number)
+        if number != signal.SIGHUP:
+            asked.append(number)
+        elif not is_known:
+            asked.append(signal.SIGTERM)
 
     # What is ignored, as in a background job or under nohup, stays so, there too.
     noted = [
@@ -123,19 +124,23 @@ def listen_to_parent(watch: Watch) -> None:
     Args:
         watch: What looks at the run of this process.
     """
-    parent = int(os.environ.pop(_PARENT))
+    # A program that the user's code starts has the other variables, and no pipe.
+    parent = os.environ.pop(_PARENT, None)
+    if parent is None:
+        return
     Thread(
-        target=_listen, args=(parent, watch), name="millstream-parent", daemon=True
+        target=_listen,
+        args=(int(parent), watch),
+        name="millstream-parent",
+        daemon=True,
     ).start()
 
 
 def _listen(parent: int, watch: Watch) -> None:
     while os.read(parent, 1):
         if not watch.has_joined():
-            with suppress(Exception):
-                sys.stdout.flush()
             # Whatever the main thread is doing, there is nothing to clean up yet.
-            os._exit(_GAVE_UP)
+            exit_at_once(_GAVE_UP)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -176,7 +181,8 @@ class _Run:
         self._command = [sys.executable, "-m", "millstream.run", *argv]
         self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
-        self._signal: int | None = None
+        self._signals: set[int] = set()
+        """Those that were passed on."""
         self._pipes: list[int] = []
         """One to each child, which sees by its end that this process is gone."""
         self._is_told = False
@@ -185,8 +191,8 @@ class _Run:
 
     def wait(self) -> _Ending:
         with TemporaryDirectory(prefix="millstream-") as directory:
-            self._start(Path(directory))
             try:
+                self._start(Path(directory))
                 return self._watch()
             finally:
                 for child in self._children:
@@ -199,7 +205,7 @@ class _Run:
         numbers = range(self._processes)
         addresses = ";".join(f"unix:{directory / str(number)}" for number in numbers)
         for number in numbers:
-            heard, pipe = os.pipe()
+            heard, pipe = _pipe()
             self._pipes.append(pipe)
             environment = {
                 **os.environ,
@@ -222,21 +228,22 @@ class _Run:
     def _pass_on(self, running: Mapping[int, subprocess.Popen[bytes]]) -> None:
         """Pass on what this process was asked, once all children have been started."""
         while self._asked:
-            self._signal = self._asked.popleft()
+            number = self._asked.popleft()
+            self._signals.add(number)
             for child in running.values():
-                child.send_signal(self._signal)
+                child.send_signal(number)
 
     def _exit_code(self, number: int, code: int) -> int:
         """What a process that has ended is to a shell; tells of one that was killed."""
-        if code == _GAVE_UP:
+        if code == _GAVE_UP and self._is_told:
             # The one that it would have waited for says how all end.
             return 0
-        if code == 1 and self._signal == signal.SIGINT:
+        if code == 1 and signal.SIGINT in self._signals:
             # So Python ends that is interrupted while it starts.
             return _KILLED + signal.SIGINT
         if code >= 0:
             return code
-        if -code == self._signal:
+        if -code in self._signals:
             return _KILLED - code
         if number in self._killed:
             return _PEER_LOST
@@ -255,11 +262,11 @@ class _Run:
                 if code is None:
                     continue
                 del running[number]
-                self._tell_end()
                 code = self._exit_code(number, code)
+                self._tell_end()
                 if code == _USAGE_ERROR:
                     # It has joined nobody, so the others only wait for it.
-                    return _Ending(code, was_signalled=self._signal is not None)
+                    return _Ending(code, was_signalled=bool(self._signals))
                 if code != 0:
                     deadline = deadline or time.monotonic() + _LAST_CHANCE
                     # What a process says of itself says more than that others miss it.
@@ -268,7 +275,7 @@ class _Run:
             if deadline is not None:
                 self._kill_late(running, is_over=time.monotonic() > deadline)
             time.sleep(_MOMENT)
-        return _Ending(first_bad or 0, was_signalled=self._signal is not None)
+        return _Ending(first_bad or 0, was_signalled=bool(self._signals))
 
     def _tell_end(self) -> None:
         """Tell all children that one has ended, if that wasn't told."""
@@ -290,6 +297,15 @@ class _Run:
                 _say(f"process {number} {what}, and is killed")
                 self._killed.add(number)
                 child.kill()
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that takes no place of a standard stream that is closed."""
+    ends = os.pipe()
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+    for end in ends:
+        os.close(end)
+    return high[0], high[1]
 
 
 def _stands_still(pid: int) -> bool:

@@ -91,6 +91,9 @@ def _log_to(handler: logging.Handler, level: str | int) -> None:
 class _OptionHandler(logging.StreamHandler[TextIO]):
     """What an option of the command line asks for."""
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Let no standard error that is gone, or is the user's own, end a run."""
+
 
 _json_handler: _OptionHandler | None = None
 

@@ -58,7 +58,7 @@ _PATIENCE = 5.0
 _QUEUE = 1 << 14
 """How many spans may wait to be sent: about a second of a busy flow."""
 
-_LACKS_PORT = re.compile(r"http://([^:\[]+|\[.*\])/?", re.IGNORECASE)
+_LACKS_PORT = re.compile(r"http://([^:/\[]+|\[.*\])/?", re.IGNORECASE)
 """Without one, gRPC takes that of HTTPS, where no collector listens in the clear."""
 
 _CALL = contexts.create_key("millstream-call")

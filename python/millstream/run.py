@@ -216,7 +216,7 @@ def _parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="SECONDS",
         help=(
             "how long a run with a recovery store may take to stop at the first "
-            "SIGTERM or SIGINT; 25 by default"
+            "SIGTERM, SIGINT or SIGHUP; 25 by default"
         ),
     )
     parser.add_argument(

@@ -209,8 +209,12 @@ def test_process_that_ends_before_it_joins_ends_all(cluster):
 def test_two_processes_that_are_killed_are_both_told(cluster):
     with waiting_for_the_last(cluster) as process:
         time.sleep(1)
+        children = children_of(process)
+        # It sees both at once.
+        process.send_signal(signal.SIGSTOP)
         for number in (1, 2):
-            os.kill(children_of(process)[number], signal.SIGKILL)
+            os.kill(children[number], signal.SIGKILL)
+        process.send_signal(signal.SIGCONT)
         ((code, err),) = endings([process], timeout=5)
     assert code == 75
     told = [f"millstream: process {number} was ended by SIGKILL" for number in (1, 2)]
@@ -310,6 +314,23 @@ def test_exit_in_user_code_ends_all_with_its_code(cluster):
     assert "SystemExit: 3" in ended[0][1]
 
 
+@pytest.mark.parametrize("code", [3, 79])
+def test_exit_in_user_code_is_that_of_the_command(cluster, code):
+    flow = cluster.write(EXITS.replace("SystemExit(3)", f"SystemExit({code})"))
+    command = ("-m", "millstream.run", flow, "-p", "2")
+    assert finished(*command, folder=cluster.folder)[0] == code
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_standard_streams_may_be_closed(cluster, closed):
+    flow = cluster.write(SUMS + "\nprint('seen by nobody')\n")
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+    command = ("-m", "millstream.run", flow, "-p", "2")
+    with started(*command, folder=cluster.folder, command=shell) as process:
+        assert process.wait(TIMEOUT) == 0
+    assert lines_in(cluster.folder) == EXPECTED
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_processes_end_with_the_command_that_started_them(cluster, number):
     flow = cluster.write(ENDLESS)
@@ -336,6 +357,7 @@ def test_processes_end_with_a_command_that_is_killed_early(cluster, pause):
         deadline = time.monotonic() + 10
         while len(children_of(process)) < 3:
             assert time.monotonic() < deadline
+            time.sleep(0.002)
         time.sleep(pause)
         children = [Path(f"/proc/{pid}/stat") for pid in children_of(process)]
         process.kill()
@@ -355,6 +377,7 @@ def test_signal_is_not_lost_while_processes_are_started(cluster, number):
             deadline = time.monotonic() + 10
             while len(children_of(process)) < count:
                 assert time.monotonic() < deadline
+                time.sleep(0.002)
             process.send_signal(number)
             code = process.wait(timeout=5)
         # The command itself may not be so far that it passes it on.
@@ -365,7 +388,7 @@ def _is_alive(stat):
     """Whether a process is there, and more than a name that nobody has asked for."""
     try:
         return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

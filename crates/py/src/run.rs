@@ -158,8 +158,9 @@ fn start<'py>(
     let told = Arc::clone(&log);
     let process = settings.cluster.as_ref();
     let process = process.map_or(0, |cluster| cluster.process.index());
-    // Of those that a parent has started, one speaks for all that wait.
-    let tells_delays = process == 0 || env::var_os("MILLSTREAM_LAUNCHED").is_none();
+    // Of those that a parent has started, few speak for all that wait; not one, as that may be
+    // the one that they wait for.
+    let tells_delays = process < 2 || env::var_os("MILLSTREAM_LAUNCHED").is_none();
     let metrics = Arc::new(Metrics::new(move |notice| {
         if tells_delays || !matches!(notice, Notice::Delayed { .. }) {
             told.tell(notice);
